@@ -1,0 +1,76 @@
+"""The Python half of `reflex db`: it runs Alembic and reports how that ended.
+
+The Go command loads this package from memory into the interpreter it embeds
+and calls `main` once. The way through it:
+
+    main            a request in, an outcome out; imports nothing but the standard library
+    commandline     Alembic's own command line, with a few options more
+    configuration   Alembic's Config, completed with REFLEX_DB_URL
+    initialize      `reflex db init`
+    guard           around a run: the lock, timeouts, interrupts
+    failure         what an exception means to the person at the terminal
+    secrets         no password in anything printed
+
+Alembic does all of the migrating. Nothing here knows what a migration is.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+from . import failure
+
+# The first release that reads pyproject.toml, and in which
+# CommandLine.subparsers can be extended.
+OLDEST_ALEMBIC = (1, 16)
+
+
+def main(request: str) -> str:
+    """Run one command.
+
+    `request` is a JSON object: `argv`, what follows `reflex db`; `ini`, the
+    text of alembic.ini.tmpl; `templates`, name to text of the files that
+    `init` writes. The answer is a `failure.Outcome` as JSON. Nothing is
+    raised, not even SystemExit: how a run ends is for the caller to decide.
+    """
+    try:
+        outcome = _run(json.loads(request))
+        sys.stdout.flush()
+    except BaseException as exc:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are outcomes too
+        outcome = failure.describe(exc)
+    return json.dumps(asdict(outcome))
+
+
+def versions(_request: str) -> str:
+    """Which Alembic and SQLAlchemy a run would use, as JSON; null where missing."""
+    from importlib import metadata
+
+    def of(name: str) -> str | None:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    return json.dumps({"alembic": of("alembic"), "sqlalchemy": of("sqlalchemy")})
+
+
+def _run(request: dict[str, object]) -> failure.Outcome:
+    problem = _unusable_alembic()
+    if problem is not None:
+        return problem
+    from .commandline import CommandLine
+
+    return CommandLine(request).run()
+
+
+def _unusable_alembic() -> failure.Outcome | None:
+    try:
+        import alembic.config  # a directory named alembic is not the package
+    except ImportError as exc:
+        return failure.missing_alembic(exc)
+    release = tuple(int(part) for part in alembic.__version__.split(".")[:2] if part.isdigit())
+    if release < OLDEST_ALEMBIC:
+        return failure.old_alembic(alembic.__version__, OLDEST_ALEMBIC)
+    return None

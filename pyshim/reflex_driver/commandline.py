@@ -1,0 +1,157 @@
+"""Alembic's command line under the name `reflex db`, with a few options more.
+
+Alembic builds the parser from its own functions, so every command and option
+of the installed Alembic is there, known to this project or not. What is added
+stands here, and each addition gives way where Alembic has the same option.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, Any
+
+import alembic.config
+
+from . import configuration, failure, initialize, secrets
+from .guard import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Alembic's commands that only read the database, and those that never connect.
+# Whatever is in neither, a command of a later Alembic included, changes it.
+READING = {"check", "current", "history", "revision", "makemigrations"}
+OFFLINE = {"branches", "edit", "heads", "init", "list_templates", "merge", "show"}
+
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def seconds(text: str) -> float:
+    """`500ms`, `30s`, `5m`, `1h`, or a number of seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|)", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 500ms, 30s or 5m")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+class CommandLine(alembic.config.CommandLine):
+    """One command line, parsed by Alembic and run in this process."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        super().__init__(prog="reflex db")
+        self._request = request
+        self._add_aliases()
+        initialize.add_options(self.subparsers.choices["init"])
+        self._add_options()
+
+    def run(self) -> failure.Outcome:
+        """Parse, run, and say how it ended."""
+        try:
+            options = self.parser.parse_args(self._request["argv"])
+            if not hasattr(options, "cmd"):
+                self.parser.error("a command is missing; `reflex db --help` lists them")
+        except SystemExit as exc:  # argparse has printed its message, or the help
+            return failure.Outcome("usage") if exc.code else failure.Outcome("ok")
+        self._traceback = options.traceback or options.raiseerr
+        options.raiseerr = True  # CommandError comes to us instead of ending the process
+        try:
+            toml, ini = self._inis_from_config(options)
+            config = alembic.config.Config(
+                file_=ini, toml_file=toml, ini_section=options.name, cmd_opts=options
+            )
+            self.run_cmd(config, options)
+        except BaseException as exc:  # noqa: BLE001 - each is an outcome
+            return failure.describe(exc, whole=self._traceback)
+        return failure.Outcome("ok")
+
+    def run_cmd(self, config: alembic.config.Config, options: argparse.Namespace) -> None:
+        """Complete the configuration, put the guard up, and let Alembic run the command."""
+        if options.cmd[0].__name__ == "init":
+            initialize.run(config, options, self._request)
+            return
+        with configuration.completed(config, options, self._request["ini"]):
+            secrets.remember(config.get_main_option("sqlalchemy.url"))
+            with Guard(config, options):
+                super().run_cmd(config, options)
+
+    def _add_aliases(self) -> None:
+        """The verbs that users of Reflex know."""
+        commands = self.subparsers.choices
+        if "makemigrations" not in commands:
+            make = self.subparsers.add_parser(
+                "makemigrations",
+                parents=[commands["revision"]],
+                conflict_handler="resolve",
+                help="Write a revision from what changed in the models: revision --autogenerate.",
+            )
+            make.set_defaults(autogenerate=True)
+        if "migrate" not in commands:
+            migrate = self.subparsers.add_parser(
+                "migrate", help="Apply every revision: upgrade head."
+            )
+            migrate.set_defaults(
+                cmd=commands["upgrade"].get_default("cmd"), revision="head", sql=False
+            )
+
+    def _add_options(self) -> None:
+        self.parser.add_argument(
+            "--traceback", action="store_true", help="Show the whole traceback of an error."
+        )
+        for name, parser in self.subparsers.choices.items():
+            group = parser.add_argument_group("options of reflex")
+            add = _adder(parser, group)
+            add(
+                "--traceback",
+                action="store_true",
+                default=argparse.SUPPRESS,
+                help="Show the whole traceback of an error.",
+            )
+            if name in OFFLINE:
+                continue
+            add(
+                "--wait",
+                type=seconds,
+                metavar="TIME",
+                help="Wait up to TIME (30s, 5m) for a PostgreSQL that is still starting.",
+            )
+            if name in READING:
+                continue
+            parser.set_defaults(changes_database=True)
+            add(
+                "--lock-timeout",
+                type=seconds,
+                default=300.0,
+                metavar="TIME",
+                help="How long to wait for another migration to end; 0: not at all. Default 5m.",
+            )
+            add("--no-lock", action="store_true", help="Do not keep other migrations out.")
+            add(
+                "--ddl-lock-timeout",
+                type=seconds,
+                metavar="TIME",
+                help="PostgreSQL's lock_timeout for the migrations' own connection.",
+            )
+            add(
+                "--statement-timeout",
+                type=seconds,
+                metavar="TIME",
+                help="PostgreSQL's statement_timeout for the migrations' own connection.",
+            )
+            add(
+                "-v",
+                "--verbose",
+                action="store_true",
+                help="Say what the lock does, and which configuration is read.",
+            )
+
+
+def _adder(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup) -> Callable[..., None]:
+    """`group.add_argument`, but for options that Alembic's own parser has taken."""
+
+    def add(*names: str, **options: Any) -> None:
+        free = [n for n in names if n not in parser._option_string_actions]
+        if names[-1] in free:
+            group.add_argument(*free, **options)
+
+    return add

@@ -1,0 +1,175 @@
+"""Around one run of Alembic: a lock, timeouts, and interrupts that reach the server.
+
+Nothing here changes what Alembic does. The guard listens at two public places:
+`EnvironmentContext.configure`, which every env.py calls with its connection,
+and SQLAlchemy's pool events. The lock itself is held by the Go side, on a
+connection of its own; `_reflex` is its module in this interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import _reflex
+from alembic.runtime.environment import EnvironmentContext
+from sqlalchemy import event, make_url
+from sqlalchemy.pool import Pool
+
+from .usage import UsageError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy.engine import URL, Connection
+
+
+class Guard:
+    """A context manager around `run_cmd`."""
+
+    def __init__(self, config: Config, options: argparse.Namespace) -> None:
+        self._config = config
+        self._options = options
+        self._configure = EnvironmentContext.configure
+        self._interrupts = Interrupts()
+
+    def __enter__(self) -> None:
+        self._wait()
+        guard, configure = self, self._configure
+
+        def configured(env: EnvironmentContext, *args: Any, **kwargs: Any) -> None:
+            configure(env, *args, **kwargs)
+            guard._configured(env.get_context())
+
+        self._replace(functools.wraps(configure)(configured))
+        self._interrupts.start()
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _exc: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._interrupts.stop()
+        self._replace(self._configure)
+
+    @staticmethod
+    def _replace(configure: Any) -> None:
+        EnvironmentContext.configure = configure  # type: ignore[method-assign]
+
+    def _wait(self) -> None:
+        """--wait: until the server that the configuration names answers."""
+        seconds = getattr(self._options, "wait", None)
+        url = self._config.get_main_option("sqlalchemy.url")
+        if seconds and url and make_url(url).get_backend_name() == "postgresql":
+            _ask(_reflex.wait, url=url, seconds=seconds)
+
+    def _configured(self, context: MigrationContext) -> None:
+        """env.py has its connection: lock the database before anything is read from it."""
+        connection = context.connection
+        if context.as_sql or connection is None:
+            return
+        if not getattr(self._options, "changes_database", False):
+            return
+        self._set_timeouts(connection)
+        if not self._options.no_lock:
+            _ask(
+                _reflex.lock,
+                url=_text(connection.engine.url),
+                backend=connection.dialect.name,
+                database=connection.engine.url.database or "",
+                table=context.version_table,
+                schema=context.version_table_schema or "",
+                seconds=self._options.lock_timeout,
+                verbose=getattr(self._options, "verbose", False),
+            )
+            context.on_version_apply_callbacks = (
+                *context.on_version_apply_callbacks,
+                _still_locked,
+            )
+
+    def _set_timeouts(self, connection: Connection) -> None:
+        timeouts = {
+            "lock_timeout": self._options.ddl_lock_timeout,
+            "statement_timeout": self._options.statement_timeout,
+        }
+        given = {name: value for name, value in timeouts.items() if value is not None}
+        if not given:
+            return
+        if connection.dialect.name != "postgresql":
+            raise UsageError(
+                "--ddl-lock-timeout and --statement-timeout are PostgreSQL's; "
+                f"this database is {connection.dialect.name}"
+            )
+
+        def set_timeouts(conn: Connection) -> None:
+            # At each begin, because a rollback takes a SET back.
+            for name, value in given.items():
+                conn.exec_driver_sql(f"SET {name} = {round(value * 1000)}")
+
+        event.listen(connection, "begin", set_timeouts)
+        if connection.in_transaction():
+            set_timeouts(connection)
+
+
+def _still_locked(**_: Any) -> None:
+    """Called after a migration ran and before it commits; raises if the lock was lost."""
+    _reflex.check("")
+
+
+def _ask(function: Any, **arguments: Any) -> None:
+    function(json.dumps(arguments))
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+class Interrupts:
+    """Cancel what the server is doing when a signal comes.
+
+    Python runs a signal's handler between two bytecodes, and a driver written
+    in C returns only when the server has answered. So a thread waits for the
+    signal beside it, and cancels the statements of every open connection; the
+    driver returns, and the handler raises in the main thread.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[int, Any] = {}
+        self._thread = threading.Thread(target=self._cancel_on_signal, name="reflex-interrupts")
+
+    def start(self) -> None:
+        event.listen(Pool, "connect", self._opened)
+        event.listen(Pool, "close", self._closed)
+        self._thread.start()
+
+    def stop(self) -> None:
+        _reflex.finished("")
+        self._thread.join()
+        event.remove(Pool, "connect", self._opened)
+        event.remove(Pool, "close", self._closed)
+
+    def _opened(self, connection: Any, _record: object) -> None:
+        self._open[id(connection)] = connection
+
+    def _closed(self, connection: Any, _record: object) -> None:
+        self._open.pop(id(connection), None)
+
+    def _cancel_on_signal(self) -> None:
+        while _reflex.interrupted(""):
+            for connection in list(self._open.values()):
+                # psycopg, psycopg2: cancel(); sqlite3: interrupt(). asyncio's
+                # drivers have neither: their task is cancelled by the loop.
+                cancel = getattr(connection, "cancel", None) or getattr(
+                    connection, "interrupt", None
+                )
+                if cancel is not None:
+                    try:
+                        cancel()
+                    except Exception:  # noqa: BLE001,S110 - it may have closed meanwhile
+                        pass
