@@ -1,0 +1,69 @@
+"""SQLAlchemy sessions on the database that ``REFLEX_DB_URL`` names.
+
+::
+
+    import reflex_orm as orm
+
+    with orm.session() as s:                # a plain sqlalchemy.orm.Session
+        s.add(Customer(name="Ada"))
+        s.commit()
+
+    async with orm.asession() as s:         # a plain sqlalchemy.ext.asyncio.AsyncSession
+        ...
+
+There is no base class for models and no layer over SQLAlchemy. Models may be
+built on ``DeclarativeBase``, ``MappedAsDataclass``, SQLModel, an imperative
+registry or plain tables, and what is returned is SQLAlchemy's own.
+
+Importing this package reads no variable, loads no driver and opens no
+connection. `session` and `engine` read the variables and load the driver; the
+connection is made by the first statement.
+
+============================  =========================================================
+variable                      meaning
+============================  =========================================================
+REFLEX_DB_URL                 the database, as a SQLAlchemy URL
+REFLEX_ASYNC_DB_URL           the same for `asession`, where it must differ
+SQLALCHEMY_ECHO               log the SQL (false)
+SQLALCHEMY_POOL_PRE_PING      test a pooled connection before it is used (true)
+SQLALCHEMY_POOL_SIZE          connections that the pool keeps open (5)
+SQLALCHEMY_MAX_OVERFLOW       connections beyond those, -1 for no limit (10)
+SQLALCHEMY_POOL_RECYCLE       age in seconds at which a connection is replaced, -1: never
+SQLALCHEMY_POOL_TIMEOUT       seconds to wait for a free connection (30)
+============================  =========================================================
+
+Anything else that `sqlalchemy.create_engine` takes goes through `configure`.
+"""
+
+from ._engines import async_engine, configure, engine
+from ._errors import (
+    ConfigureError,
+    Error,
+    EventLoopError,
+    MissingDriverError,
+    SettingError,
+    URLError,
+    URLNotSetError,
+    WrongDriverError,
+)
+from ._sessions import asession, session
+from ._urls import url
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigureError",
+    "Error",
+    "EventLoopError",
+    "MissingDriverError",
+    "SettingError",
+    "URLError",
+    "URLNotSetError",
+    "WrongDriverError",
+    "asession",
+    "async_engine",
+    "configure",
+    "engine",
+    "session",
+    "url",
+]

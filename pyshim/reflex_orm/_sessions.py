@@ -1,0 +1,46 @@
+"""The sessions: SQLAlchemy's, bound to the engine of a URL."""
+
+from typing import Any
+
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from ._engines import async_engine, engine
+
+
+def session(url: str | URL | None = None, **session_options: Any) -> Session:
+    """Return a new `sqlalchemy.orm.Session` on a URL, by default on ``REFLEX_DB_URL``.
+
+    Use it with ``with``, and in one thread. It takes a connection from the
+    pool at its first statement and gives it back at commit, rollback or close.
+    What is not committed is rolled back.
+
+    Args:
+        url: a SQLAlchemy URL.
+        session_options: options of ``Session``, such as ``expire_on_commit``.
+
+    Raises:
+        Error: there is no usable engine; `engine` lists the cases.
+    """
+    return Session(engine(url), **session_options)
+
+
+def asession(url: str | URL | None = None, **session_options: Any) -> AsyncSession:
+    """Return a new `sqlalchemy.ext.asyncio.AsyncSession`, for the running event loop.
+
+    The URL is by default that of ``REFLEX_ASYNC_DB_URL``, else of
+    ``REFLEX_DB_URL``. Use it with ``async with``, and in one task. As with
+    `session`, the connection is made by the first statement.
+
+    SQLAlchemy expires the objects of a session when it commits; reading one
+    afterwards needs ``await s.refresh(it)``, or ``expire_on_commit=False`` here.
+
+    Args:
+        url: a SQLAlchemy URL.
+        session_options: options of ``AsyncSession``.
+
+    Raises:
+        Error: there is no usable engine; `async_engine` lists the cases.
+    """
+    return AsyncSession(async_engine(url), **session_options)

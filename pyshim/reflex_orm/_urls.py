@@ -1,0 +1,84 @@
+"""Which database: reading the URL, and showing it without its secrets."""
+
+import os
+
+from sqlalchemy.engine import URL, Dialect, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from ._errors import URLError, URLNotSetError
+
+VARIABLE = "REFLEX_DB_URL"
+ASYNC_VARIABLE = "REFLEX_ASYNC_DB_URL"
+ARGUMENT = "the url argument"
+
+_EXAMPLE = "postgresql+psycopg://user:password@localhost:5432/shop"
+
+
+def url() -> URL:
+    """Return the `sqlalchemy.URL` in ``REFLEX_DB_URL``.
+
+    The variable is read on each call; nothing is connected. ``str()`` of the
+    result shows the password as ``***``.
+
+    Raises:
+        URLNotSetError: the variable is unset, empty or blank.
+        URLError: it does not hold a SQLAlchemy URL.
+    """
+    return resolve(None, VARIABLE)[0]
+
+
+def resolve(given: str | URL | None, *variables: str) -> tuple[URL, str]:
+    """Return the URL given, else that of the first variable set, and where it came from."""
+    if given is not None:
+        return _parse(given, ARGUMENT), ARGUMENT
+    for name in variables:
+        value = os.environ.get(name, "")
+        if value.strip():
+            return _parse(value, name), name
+    raise URLNotSetError(
+        f"{VARIABLE} is not set. Set it to the database's SQLAlchemy URL, for example\n"
+        f"    export {VARIABLE}={_EXAMPLE}"
+    )
+
+
+def dialect_class(url: URL, origin: str) -> type[Dialect]:
+    """Return the URL's dialect. The driver itself is not loaded."""
+    try:
+        return url.get_dialect()
+    except NoSuchModuleError:
+        raise URLError(
+            f"{origin} starts with {url.drivername}://, and no SQLAlchemy dialect of that "
+            "name is installed. Check the spelling, or install the package that brings it."
+        ) from None
+
+
+def display(url: URL) -> str:
+    """Return the URL for a message: no password, and no query, which may hold one."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _parse(value: str | URL, origin: str) -> URL:
+    try:
+        parsed = make_url(value)
+    except (ArgumentError, ValueError):  # ValueError: a port that is not a number
+        parsed = None
+    # Raised out here so that SQLAlchemy's error, which may quote the value, is not its context.
+    if parsed is None:
+        raise URLError(
+            f"{origin} is not a SQLAlchemy URL. Write it as\n    {_EXAMPLE}\n"
+            "with special characters in the user and the password percent-encoded "
+            "(@ is %40, : is %3A, / is %2F)."
+        )
+    if "@" in (parsed.host or ""):
+        # SQLAlchemy ends the password at the first @: the rest of it would be taken for a host.
+        raise URLError(
+            f"{origin} has a second @ before its host. "
+            "An @ in the user or the password must be written %40."
+        )
+    if parsed.drivername.partition("+")[0] == "postgres":
+        correct = parsed.set(drivername=parsed.drivername.replace("postgres", "postgresql", 1))
+        raise URLError(
+            f"{origin} starts with {parsed.drivername}://, which SQLAlchemy does not take. "
+            f"Write {correct.drivername}:// instead: {display(correct)}"
+        )
+    return parsed
