@@ -1,0 +1,210 @@
+"""What package embedpy runs inside the interpreter; see embedpy/doc.go.
+
+Go executes this file as the module ``_embedpy`` and calls ``start`` once,
+``call`` for each Interpreter.Call, ``describe`` for an exception that ``call``
+could not describe, and ``stop`` before Python ends.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from importlib.machinery import ModuleSpec
+from types import CodeType, FrameType, ModuleType, TracebackType
+from typing import NoReturn
+
+ROOT = "<embedpy>/"
+"""Stands for the directory of the modules that exist in memory only."""
+
+Description = tuple[bytes, bytes, bytes, int, int]
+"""Qualified type, message, traceback, exit status or -1, number of the Go error."""
+
+process = os.getpid()
+
+
+class MemoryImporter:
+    """Imports modules from a dict of file name and content (PEP 451).
+
+    ``get_source`` is what shows source lines in tracebacks, and ``get_data`` is
+    what ``pkgutil.get_data`` uses.
+    """
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        base = name.replace(".", "/")
+        for file, is_package in ((base + "/__init__.py", True), (base + ".py", False)):
+            if file in self.files:
+                spec = ModuleSpec(name, self, origin=ROOT + file, is_package=is_package)  # type: ignore[arg-type]
+                spec.has_location = True  # gives the module a __file__
+                spec.cached = None
+                return spec
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self.get_code(module.__name__), module.__dict__)
+
+    def get_filename(self, name: str) -> str:
+        spec = self.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise ImportError(f"no module {name!r} in memory", name=name)
+        return spec.origin
+
+    def is_package(self, name: str) -> bool:
+        return self.get_filename(name).endswith("/__init__.py")
+
+    def get_data(self, path: str) -> bytes:
+        try:
+            return self.files[path.removeprefix(ROOT)]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
+    def get_source(self, name: str) -> str:
+        return self.get_data(self.get_filename(name)).decode()
+
+    def get_code(self, name: str) -> CodeType:
+        file = self.get_filename(name)
+        return compile(self.get_data(file), file, "exec", dont_inherit=True)
+
+
+def start(argv: list[str], files: dict[str, bytes], wakeup_fd: int, signals: list[int]) -> None:
+    sys.argv[:] = argv
+    if files:
+        sys.meta_path.insert(0, MemoryImporter(files))  # type: ignore[arg-type]
+    for number in signals:
+        # asyncio.run takes SIGINT over only from exactly this handler.
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else terminate)
+    signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
+
+
+def terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def call(module: str, function: str, arg: bytes) -> bytes | Description:
+    try:
+        result = getattr(importlib.import_module(module), function)(arg)
+        if result is None:
+            result = b""
+        elif isinstance(result, str):
+            result = result.encode()
+        elif not isinstance(result, bytes):
+            raise TypeError(f"{module}.{function} returned {type(result).__name__}, not bytes")
+        if os.getpid() != process:
+            leave(0)
+        return result
+    except BaseException as error:
+        if os.getpid() != process:
+            leave_with(error)
+        return describe(error)
+
+
+def describe(error: BaseException) -> Description:
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ != "builtins":
+        name = f"{kind.__module__}.{name}"
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its __str__ failed)"
+    return (
+        encode(name),
+        encode(message),
+        encode(format_traceback(error)),
+        exit_status(error.code) if isinstance(error, SystemExit) else -1,
+        go_error(error),
+    )
+
+
+def encode(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def format_traceback(error: BaseException) -> str:
+    import traceback  # only here: it is slow to import
+
+    try:
+        return "".join(traceback.format_exception(type(error), error, first_frame(error.__traceback__)))
+    except Exception as failure:  # such as MemoryError
+        return f"(no traceback: {failure!r})\n"
+
+
+def first_frame(tb: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames of this file and of importlib at its start."""
+    ours = (__file__, importlib.__file__)
+    while tb is not None:
+        file = tb.tb_frame.f_code.co_filename
+        if file not in ours and not file.startswith("<frozen importlib"):
+            break
+        tb = tb.tb_next
+    return tb
+
+
+def exit_status(code: object) -> int:
+    """The exit status that Python gives to ``SystemExit(code)``."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    return 1
+
+
+def go_error(error: BaseException) -> int:
+    """The number of the Go error that error is, or was raised from; 0 if there is none."""
+    cause: BaseException | None = error
+    for _ in range(100):  # a chain of causes may be a ring
+        if cause is None:
+            break
+        number = getattr(cause, "_id", 0) if type(cause).__name__ == "GoError" else 0
+        if isinstance(number, int) and number:
+            return number
+        cause = cause.__cause__
+    return 0
+
+
+def leave_with(error: BaseException) -> NoReturn:
+    """Ends a forked child as Python would have ended it: Go cannot run there."""
+    if isinstance(error, SystemExit):
+        if error.code is not None and not isinstance(error.code, int):
+            print(error.code, file=sys.stderr)
+        leave(exit_status(error.code))
+    sys.stderr.write(format_traceback(error))
+    leave(1)
+
+
+def leave(status: int) -> NoReturn:
+    flush()
+    os._exit(status)
+
+
+def flush() -> BaseException | None:
+    """Flushes the standard streams. The first error, or None."""
+    first: BaseException | None = None
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except ValueError:  # closed by the program, so nothing is lost
+            pass
+        except OSError as error:
+            first = first or error
+            # What is left in the buffer has nowhere to go. Without this, Python
+            # tries again when it ends, and complains on stderr.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+    return first
+
+
+def stop() -> Description | None:
+    signal.set_wakeup_fd(-1)
+    error = flush()
+    return None if error is None else describe(error)

@@ -1,0 +1,249 @@
+#define _GNU_SOURCE /* for syscall() */
+#define CAPI_DEFINES_POINTERS
+#include "capi.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+#include <unistd.h>
+
+/* ---- the binding ---- */
+
+static void *library;
+
+/* What a pointer leads to when this libpython has no such function, or when
+   none is loaded: a message and a Go stack trace, instead of a jump to NULL. */
+static _Noreturn void missing(const char *name) {
+    fprintf(stderr, library ? "embedpy: this libpython has no %s\n"
+                            : "embedpy: %s called before a libpython was loaded\n", name);
+    abort();
+}
+
+#define V(result, name, params)                                 \
+    static result missing_##name params { missing(#name); }     \
+    result (*capi_##name) params = missing_##name;
+#define F(result, name, params, args) V(result, name, params)
+#include "functions.h"
+#undef F
+#undef V
+
+#define CAPI_OBJECT(name)
+#define CAPI_TYPE(name) PyTypeObject *capi_##name;
+#include "variables.h"
+#undef CAPI_OBJECT
+#undef CAPI_TYPE
+
+static const struct { const char *name; void **pointer; } functions[] = {
+#define V(result, name, params) {#name, (void **)&capi_##name},
+#define F(result, name, params, args) V(result, name, params)
+#include "functions.h"
+#undef F
+#undef V
+};
+
+/* None, True and False are macros over these names; the rest are variables
+   that hold the object. */
+static PyObject *object(const char *name) {
+    if (strcmp(name, "Py_None") == 0) return dlsym(library, "_Py_NoneStruct");
+    if (strcmp(name, "Py_True") == 0) return dlsym(library, "_Py_TrueStruct");
+    if (strcmp(name, "Py_False") == 0) return dlsym(library, "_Py_FalseStruct");
+    PyObject **variable = dlsym(library, name);
+    return variable ? *variable : NULL;
+}
+
+const char *capi_load(const char *path) {
+    /* GLOBAL: extension modules find Python's functions in the process. */
+    library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    if (!library) return dlerror();
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        void *address = dlsym(library, functions[i].name);
+        if (address) *functions[i].pointer = address;
+    }
+#define CAPI_OBJECT(name) name = object(#name);
+#define CAPI_TYPE(name) capi_##name = dlsym(library, #name);
+#include "variables.h"
+    return NULL;
+}
+
+/* ---- starting ---- */
+
+static pthread_t main_thread; /* the thread that started Python */
+static pid_t owner;           /* the process that did: not a forked child */
+
+/* 3.14 and later (PEP 741): options by name. Its defaults are those of an
+   isolated Python, so what makes it an ordinary one is asked for. */
+static int initialize_by_name(size_t argc, char *const *argv, char *error, size_t size) {
+    static const struct { const char *name; int value; } ordinary[] = {
+        {"isolated", 0}, {"use_environment", 1}, {"user_site_directory", 1},
+        {"safe_path", 0}, {"configure_locale", 1}, {"coerce_c_locale", 1},
+        {"parse_argv", 1}, {"install_signal_handlers", 1},
+        {"pathconfig_warnings", 1}, {"utf8_mode", 1},
+    };
+    const char *message = "out of memory";
+    PyInitConfig *config = PyInitConfig_Create();
+    int failed = config == NULL;
+    for (size_t i = 0; !failed && i < sizeof ordinary / sizeof *ordinary; i++)
+        failed = PyInitConfig_SetInt(config, ordinary[i].name, ordinary[i].value) < 0;
+    failed = failed || PyInitConfig_SetStrList(config, "argv", argc, argv) < 0
+                    || Py_InitializeFromInitConfig(config) < 0;
+    if (failed && config) PyInitConfig_GetError(config, &message);
+    if (failed) snprintf(error, size, "%s", message);
+    PyInitConfig_Free(config);
+    return failed;
+}
+
+/* 3.8 to 3.13 (PEP 587): a struct, of which no field is touched. */
+static int initialize_by_struct(size_t argc, char *const *argv, char *error, size_t size) {
+    static PyConfig config;
+    PyConfig_InitPythonConfig(&config);
+    PyStatus status = PyConfig_SetBytesArgv(&config, argc, argv);
+    if (!PyStatus_Exception(status)) status = Py_InitializeFromConfig(&config);
+    int failed = PyStatus_Exception(status);
+    if (failed)
+        snprintf(error, size, "%s%s%s", status.func ? status.func : "", status.func ? ": " : "",
+                 status.err_msg ? status.err_msg : "exit");
+    PyConfig_Clear(&config);
+    return failed;
+}
+
+int capi_initialize(size_t argc, char *const *argv, char *error, size_t size) {
+    main_thread = pthread_self();
+    owner = getpid();
+    if (dlsym(library, "PyInitConfig_Create"))
+        return initialize_by_name(argc, argv, error, size);
+    return initialize_by_struct(argc, argv, error, size);
+}
+
+/* The main thread of the process, not any other. */
+int capi_on_main_thread(void) {
+#ifdef __linux__
+    return syscall(SYS_gettid) == getpid();
+#else
+    return pthread_main_np();
+#endif
+}
+
+/* ---- signals ---- */
+
+static int ignored[NSIG];
+static void (*python_handler[NSIG])(int);
+
+/* Runs before Go does, which takes SIGTERM over even where it was ignored. */
+__attribute__((constructor)) static void note_ignored(void) {
+    struct sigaction action;
+    for (int sig = 1; sig < NSIG; sig++)
+        ignored[sig] = sigaction(sig, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+int capi_ignored_at_start(int sig) { return ignored[sig]; }
+
+/* The kernel may give a signal to any thread, but only the main one runs
+   Python's handlers, and only there does a sleep, a read or a poll that waits
+   have to be cut short. */
+static void on_main_thread(int sig) {
+    int saved = errno;
+    if (getpid() == owner && !pthread_equal(pthread_self(), main_thread))
+        pthread_kill(main_thread, sig);
+    else
+        python_handler[sig](sig);
+    errno = saved;
+}
+
+/* Wraps the handler that signal.signal has just installed. Go needs ONSTACK,
+   which Python 3.9 does not set: goroutine stacks are small. */
+void capi_handle_on_main_thread(int sig) {
+    struct sigaction action;
+    sigaction(sig, NULL, &action);
+    python_handler[sig] = action.sa_handler;
+    action.sa_handler = on_main_thread;
+    action.sa_flags = SA_ONSTACK;
+    sigaction(sig, &action, NULL);
+}
+
+static int raise_interrupt(void *unused) {
+    PyErr_SetNone(PyExc_KeyboardInterrupt);
+    return -1;
+}
+
+/* From any thread. A signal, because nothing else ends a wait; where SIGINT is
+   ignored, Python is interrupted when it next runs code of its own. */
+void capi_interrupt(void) {
+    if (ignored[SIGINT])
+        Py_AddPendingCall(raise_interrupt, NULL);
+    else
+        pthread_kill(main_thread, SIGINT);
+}
+
+/* On the main thread, with the GIL: takes back an interrupt that came too late
+   to reach anybody. Unblocking a signal delivers it if it is pending (POSIX). */
+void capi_clear_interrupt(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    if (PyErr_CheckSignals() < 0) PyErr_Clear();
+    if (ignored[SIGINT] && Py_MakePendingCalls() < 0) PyErr_Clear();
+}
+
+/* ---- Go functions in Python ---- */
+
+static PyObject *go_error; /* the exception class */
+
+/* What Python calls. self is the function's number, arg its bytes or str. */
+static PyObject *call_go(PyObject *self, PyObject *arg) {
+    if (getpid() != owner) { /* Go's other threads are not there */
+        PyErr_SetString(PyExc_RuntimeError, "a forked child cannot call Go");
+        return NULL;
+    }
+    const char *data;
+    Py_ssize_t size;
+    if (PyBytes_Check(arg)) {
+        data = PyBytes_AsString(arg);
+        size = PyBytes_Size(arg);
+    } else if (PyUnicode_Check(arg)) {
+        data = PyUnicode_AsUTF8AndSize(arg, &size);
+    } else {
+        PyErr_SetString(PyExc_TypeError, "a Go function takes bytes or str");
+        return NULL;
+    }
+    if (!data) return NULL;
+    long number = PyLong_AsLong(self);
+
+    char *answer = NULL;
+    size_t length = 0;
+    PyThreadState *state = PyEval_SaveThread();
+    long failure = capiCallGo(number, (char *)data, size, &answer, &length);
+    PyEval_RestoreThread(state);
+
+    PyObject *result = NULL;
+    if (PyErr_CheckSignals() < 0) {
+        /* An interrupt that ended the Go function goes before its error. */
+    } else if (!failure) {
+        result = PyBytes_FromStringAndSize(answer, length);
+    } else {
+        PyObject *text = PyUnicode_DecodeUTF8(answer, length, "replace");
+        PyObject *error = text ? PyObject_CallFunctionObjArgs(go_error, text, NULL) : NULL;
+        PyObject *id = error ? PyLong_FromLong(failure) : NULL;
+        if (id && PyObject_SetAttrString(error, "_id", id) == 0) PyErr_SetObject(go_error, error);
+        Py_DecRef(id);
+        Py_DecRef(error);
+        Py_DecRef(text);
+    }
+    free(answer);
+    return result;
+}
+
+PyObject *capi_new_function(const char *name, long number, PyObject *error_class) {
+    go_error = error_class;
+    PyMethodDef *def = calloc(1, sizeof *def); /* lives as long as Python does */
+    PyObject *self = PyLong_FromLong(number);
+    if (!def || !self) return NULL;
+    *def = (PyMethodDef){.name = strdup(name), .function = call_go, .flags = METH_O};
+    PyObject *function = PyCFunction_NewEx(def, self, NULL);
+    Py_DecRef(self);
+    return function;
+}

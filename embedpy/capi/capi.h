@@ -1,0 +1,25 @@
+/* What capi.c offers to capi.go. */
+#ifndef EMBEDPY_CAPI_H
+#define EMBEDPY_CAPI_H
+
+#include "Python.h"
+
+/* Opens a libpython and fills in the pointers. NULL, or what went wrong. */
+const char *capi_load(const char *path);
+
+/* Starts Python on the main thread. 0, or not 0 and a message in error. */
+int capi_initialize(size_t argc, char *const *argv, char *error, size_t size);
+int capi_on_main_thread(void);
+
+int capi_ignored_at_start(int sig);
+void capi_handle_on_main_thread(int sig);
+void capi_interrupt(void);
+void capi_clear_interrupt(void);
+
+PyObject *capi_new_function(const char *name, long number, PyObject *error_class);
+
+/* capi.go's: calls Go function number with data. 0, or the number of the error
+   whose text is the answer. The answer is the caller's to free. */
+extern long capiCallGo(long number, char *data, Py_ssize_t size, char **answer, size_t *length);
+
+#endif

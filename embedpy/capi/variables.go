@@ -1,0 +1,100 @@
+package capi
+
+// #include "capi.h"
+import "C"
+
+import (
+	"unsafe"
+
+	python3 "github.com/go-python/cpy3"
+)
+
+// setVariables gives cpy3's variables the objects of the loaded libpython.
+// cpy3 reads them when its package starts, before there is a libpython.
+func setVariables() {
+	python3.Py_False = object(C.Py_False)
+	python3.Py_True = object(C.Py_True)
+	python3.Bool = typeObject(C.capi_PyBool_Type)
+	python3.ByteArray = typeObject(C.capi_PyByteArray_Type)
+	python3.Bytes = typeObject(C.capi_PyBytes_Type)
+	python3.Complex = typeObject(C.capi_PyComplex_Type)
+	python3.Dict = typeObject(C.capi_PyDict_Type)
+	python3.PyExc_BaseException = object(C.PyExc_BaseException)
+	python3.PyExc_Exception = object(C.PyExc_Exception)
+	python3.PyExc_ArithmeticError = object(C.PyExc_ArithmeticError)
+	python3.PyExc_AssertionError = object(C.PyExc_AssertionError)
+	python3.PyExc_AttributeError = object(C.PyExc_AttributeError)
+	python3.PyExc_BlockingIOError = object(C.PyExc_BlockingIOError)
+	python3.PyExc_BrokenPipeError = object(C.PyExc_BrokenPipeError)
+	python3.PyExc_BufferError = object(C.PyExc_BufferError)
+	python3.PyExc_ChildProcessError = object(C.PyExc_ChildProcessError)
+	python3.PyExc_ConnectionAbortedError = object(C.PyExc_ConnectionAbortedError)
+	python3.PyExc_ConnectionError = object(C.PyExc_ConnectionError)
+	python3.PyExc_ConnectionRefusedError = object(C.PyExc_ConnectionRefusedError)
+	python3.PyExc_ConnectcionResetError = object(C.PyExc_ConnectionResetError)
+	python3.PyExc_EOFError = object(C.PyExc_EOFError)
+	python3.PyExc_FileExistsError = object(C.PyExc_FileExistsError)
+	python3.PyExc_FileNotFoundError = object(C.PyExc_FileNotFoundError)
+	python3.PyExc_FloatingPointError = object(C.PyExc_FloatingPointError)
+	python3.PyExc_GeneratorExit = object(C.PyExc_GeneratorExit)
+	python3.PyExc_ImportError = object(C.PyExc_ImportError)
+	python3.PyExc_IndentationError = object(C.PyExc_IndentationError)
+	python3.PyExc_IndexError = object(C.PyExc_IndexError)
+	python3.PyExc_InterruptedError = object(C.PyExc_InterruptedError)
+	python3.PyExc_IsADirectoryError = object(C.PyExc_IsADirectoryError)
+	python3.PyExc_KeyError = object(C.PyExc_KeyError)
+	python3.PyExc_KeyboardInterrupt = object(C.PyExc_KeyboardInterrupt)
+	python3.PyExc_LookupError = object(C.PyExc_LookupError)
+	python3.PyExc_MemoryError = object(C.PyExc_MemoryError)
+	python3.PyExc_ModuleNotFoundError = object(C.PyExc_ModuleNotFoundError)
+	python3.PyExc_NameError = object(C.PyExc_NameError)
+	python3.PyExc_NotADirectoryError = object(C.PyExc_NotADirectoryError)
+	python3.PyExc_NotImplementedError = object(C.PyExc_NotImplementedError)
+	python3.PyExc_OSError = object(C.PyExc_OSError)
+	python3.PyExc_OverflowError = object(C.PyExc_OverflowError)
+	python3.PyExc_PermissionError = object(C.PyExc_PermissionError)
+	python3.PyExc_ProcessLookupError = object(C.PyExc_ProcessLookupError)
+	python3.PyExc_RecursionError = object(C.PyExc_RecursionError)
+	python3.PyExc_ReferenceError = object(C.PyExc_ReferenceError)
+	python3.PyExc_RuntimeError = object(C.PyExc_RuntimeError)
+	python3.PyExc_StopAsyncIteration = object(C.PyExc_StopAsyncIteration)
+	python3.PyExc_StopIteration = object(C.PyExc_StopIteration)
+	python3.PyExc_SyntaxError = object(C.PyExc_SyntaxError)
+	python3.PyExc_SystemError = object(C.PyExc_SystemError)
+	python3.PyExc_SystemExit = object(C.PyExc_SystemExit)
+	python3.PyExc_TabError = object(C.PyExc_TabError)
+	python3.PyExc_TimeoutError = object(C.PyExc_TimeoutError)
+	python3.PyExc_TypeError = object(C.PyExc_TypeError)
+	python3.PyExc_UnboundLocalError = object(C.PyExc_UnboundLocalError)
+	python3.PyExc_UnicodeDecodeError = object(C.PyExc_UnicodeDecodeError)
+	python3.PyExc_UnicodeEncodeError = object(C.PyExc_UnicodeEncodeError)
+	python3.PyExc_UnicodeError = object(C.PyExc_UnicodeError)
+	python3.PyExc_UnicodeTranslateError = object(C.PyExc_UnicodeTranslateError)
+	python3.PyExc_ValueError = object(C.PyExc_ValueError)
+	python3.PyExc_ZeroDivisionError = object(C.PyExc_ZeroDivisionError)
+	python3.Float = typeObject(C.capi_PyFloat_Type)
+	python3.Long = typeObject(C.capi_PyLong_Type)
+	python3.List = typeObject(C.capi_PyList_Type)
+	python3.Module = typeObject(C.capi_PyModule_Type)
+	python3.Py_None = object(C.Py_None)
+	python3.Tuple = typeObject(C.capi_PyTuple_Type)
+	python3.Type = typeObject(C.capi_PyType_Type)
+	python3.Unicode = typeObject(C.capi_PyUnicode_Type)
+	python3.PyExc_Warning = object(C.PyExc_Warning)
+	python3.PyExc_BytesWarning = object(C.PyExc_BytesWarning)
+	python3.PyExc_DeprecationWarning = object(C.PyExc_DeprecationWarning)
+	python3.PyExc_FutureWarning = object(C.PyExc_FutureWarning)
+	python3.PyExc_ImportWarning = object(C.PyExc_ImportWarning)
+	python3.PyExc_PendingDeprecationWarning = object(C.PyExc_PendingDeprecationWarning)
+	python3.PyExc_ResourceWarning = object(C.PyExc_ResourceWarning)
+	python3.PyExc_RuntimeWarning = object(C.PyExc_RuntimeWarning)
+	python3.PyExc_SyntaxWarning = object(C.PyExc_SyntaxWarning)
+	python3.PyExc_UnicodeWarning = object(C.PyExc_UnicodeWarning)
+	python3.PyExc_UserWarning = object(C.PyExc_UserWarning)
+}
+
+func object(o *C.PyObject) *python3.PyObject { return (*python3.PyObject)(unsafe.Pointer(o)) }
+
+func typeObject(t *C.PyTypeObject) *python3.PyObject {
+	return (*python3.PyObject)(unsafe.Pointer(t))
+}

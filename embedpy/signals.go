@@ -1,0 +1,121 @@
+package embedpy
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/reflex-dev/reflex-orm/embedpy/capi"
+)
+
+// signals tells Go of the signals that Python handles. Python writes the number
+// of each to a pipe (signal.set_wakeup_fd), whatever it is doing.
+type signals struct {
+	channel chan os.Signal
+	pipe    *os.File
+	wakeup  int          // the end of the pipe that Python writes to
+	own     atomic.Int32 // SIGINTs that interrupt sent, which are nobody's news
+
+	mu      sync.Mutex
+	running map[*context.CancelCauseFunc]struct{} // contexts of the Go functions that Python is in
+}
+
+// Signals returns a channel with each SIGINT and SIGTERM since the start.
+//
+// Python has taken these signals over: they raise KeyboardInterrupt and
+// SystemExit(143) in its main thread, at once or when the next call begins. The
+// channel is for Go code that has to know too, on another goroutine. There is
+// one channel, and a signal that finds it full (16) is dropped. Use it in place
+// of [os/signal], whose Notify would take the signals away from Python.
+//
+// A signal that was ignored when the process was started stays ignored.
+func (in *Interpreter) Signals() <-chan os.Signal { return in.signals.channel }
+
+// listen returns the file descriptor that Python is to write to.
+func (s *signals) listen() (wakeup int, err error) {
+	var ends [2]int
+	syscall.ForkLock.RLock()
+	err = syscall.Pipe(ends[:])
+	if err == nil {
+		syscall.CloseOnExec(ends[0])
+		syscall.CloseOnExec(ends[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return 0, err
+	}
+	for _, end := range ends { // a signal handler must not wait
+		if err := syscall.SetNonblock(end, true); err != nil {
+			return 0, err
+		}
+	}
+	s.channel = make(chan os.Signal, 16)
+	s.running = map[*context.CancelCauseFunc]struct{}{}
+	s.pipe, s.wakeup = os.NewFile(uintptr(ends[0]), "signals"), ends[1]
+	go s.forward()
+	return s.wakeup, nil
+}
+
+func (s *signals) forward() {
+	var buffer [16]byte
+	for {
+		n, err := s.pipe.Read(buffer[:])
+		if err != nil { // closed
+			return
+		}
+		for _, number := range buffer[:n] {
+			sig := syscall.Signal(number)
+			if sig == syscall.SIGINT && s.own.Load() > 0 {
+				s.own.Add(-1)
+				continue
+			}
+			s.cancel(fmt.Errorf("signal: %s", sig))
+			select {
+			case s.channel <- sig:
+			default:
+			}
+		}
+	}
+}
+
+// interrupt raises KeyboardInterrupt in Python, and ends the contexts of the Go
+// functions that it is waiting for.
+func (s *signals) interrupt(cause error) {
+	s.cancel(cause)
+	if !capi.IgnoredAtStart(syscall.SIGINT) {
+		s.own.Add(1)
+	}
+	capi.Interrupt()
+}
+
+// context returns a context for one call of a Go function. It is ended by what
+// comes while the function runs, and not by what came before: the cleanup after
+// an interrupt may call Go functions too.
+func (s *signals) context() (ctx context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running[&cancel] = struct{}{}
+	return ctx, func() {
+		s.mu.Lock()
+		delete(s.running, &cancel)
+		s.mu.Unlock()
+		cancel(nil)
+	}
+}
+
+func (s *signals) cancel(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for cancel := range s.running {
+		(*cancel)(cause)
+	}
+}
+
+func (s *signals) close() {
+	s.pipe.Close()
+	syscall.Close(s.wakeup)
+}
