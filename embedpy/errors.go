@@ -1,6 +1,9 @@
 package embedpy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // An Error is a Python exception that nothing in Python caught.
 //
@@ -28,25 +31,52 @@ func (e *Error) Error() string {
 // Unwrap returns the Go error behind the exception, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// A LoadError says that an interpreter was found, but could not be started in
-// this process.
-type LoadError struct {
+// A NotFoundError says that there is no interpreter to use: none was found, or
+// the one that was chosen does not work.
+type NotFoundError struct {
+	Tried []Attempt
+	Fix   string // what to do about it; may be empty
+}
+
+// An Attempt is one place where [Find] looked.
+type Attempt struct {
+	Source string // "VIRTUAL_ENV", "PATH", …
+	Path   string // the interpreter, if there was one to try
+	Reason string
+}
+
+func (e *NotFoundError) Error() string {
+	if len(e.Tried) == 1 {
+		return sentences("no usable Python: "+e.Tried[0].String(), e.Fix)
+	}
+	lines := []string{"no usable Python:"}
+	for _, attempt := range e.Tried {
+		lines = append(lines, "  "+attempt.String())
+	}
+	return sentences(append(lines, e.Fix)...)
+}
+
+// String is "SOURCE: PATH REASON".
+func (a Attempt) String() string {
+	if a.Path == "" {
+		return a.Source + ": " + a.Reason
+	}
+	return a.Source + ": " + a.Path + " " + a.Reason
+}
+
+// A LibraryError says that an interpreter cannot run in this process: it has no
+// libpython, or that one cannot be loaded and started.
+type LibraryError struct {
 	Python *Python
 	Reason string
 	Fix    string // what to do about it; may be empty
 }
 
-func (e *LoadError) Error() string {
-	return sentences("cannot start Python "+e.Python.Version+" ("+e.Python.Executable+") in this process: "+e.Reason, e.Fix)
+func (e *LibraryError) Error() string {
+	return sentences("cannot run Python "+e.Python.Version+" ("+e.Python.Executable+") in this process: "+e.Reason, e.Fix)
 }
 
 // sentences puts each part that is not empty on a line of its own.
 func sentences(parts ...string) string {
-	var lines []string
-	for _, part := range parts {
-		if part != "" {
-			lines = append(lines, part)
-		}
-	}
-	return strings.Join(lines, "\n")
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "\n")
 }

@@ -59,7 +59,7 @@ var started atomic.Bool
 // sys.prefix and sys.path, the same PYTHON* variables, in UTF-8 mode. From here
 // on SIGINT and SIGTERM are Python's: see [Interpreter.Signals].
 //
-// The error is a [*LoadError] if py cannot be used here.
+// The error is a [*LibraryError] if py cannot be used here.
 func Start(py *Python, opts Options) (*Interpreter, error) {
 	if !capi.OnMainThread() {
 		return nil, errors.New("embedpy: Start must be called on the main goroutine")
@@ -72,16 +72,16 @@ func Start(py *Python, opts Options) (*Interpreter, error) {
 		return nil, err
 	}
 	if err := capi.Load(py.Library); err != nil {
-		return nil, &LoadError{Python: py, Reason: err.Error()}
+		return nil, &LibraryError{Python: py, Reason: err.Error()}
 	}
 	if version := python3.Py_GetVersion(); version != py.FullVersion {
-		return nil, &LoadError{Python: py,
+		return nil, &LibraryError{Python: py,
 			Reason: fmt.Sprintf("the interpreter is %q, but %s is %q", py.FullVersion, py.Library, version),
 			Fix:    "Reinstall this Python, or choose another one."}
 	}
 	// UTF-8 mode: files and pipes are UTF-8 in any locale, as in Go.
 	if err := capi.Initialize([]string{py.Executable, "-X", "utf8"}); err != nil {
-		return nil, &LoadError{Python: py, Reason: err.Error()}
+		return nil, &LibraryError{Python: py, Reason: err.Error()}
 	}
 	in := &Interpreter{}
 	if err := in.boot(opts.Argv, files); err != nil {
@@ -200,21 +200,19 @@ func (in *Interpreter) usable(method string) error {
 // or str and the result is bytes.
 //
 // fn runs without the GIL, on the Python thread that called it, so it may run
-// more than once at a time. Its context ends when a signal comes or the context
-// of the running [Interpreter.Call] ends: return then, and Python raises
-// KeyboardInterrupt or SystemExit. An error of fn raises _reflex.GoError, a
+// more than once at a time. An error of fn raises _reflex.GoError, a
 // RuntimeError with the error's text; so does a panic.
-func (in *Interpreter) Define(name string, fn func(ctx context.Context, arg []byte) ([]byte, error)) error {
+//
+// A signal does not end fn. One that waits should also wait for a context that
+// the program ends when [Interpreter.Signals] tells it to; when it has returned,
+// whatever it returned, Python raises KeyboardInterrupt or SystemExit.
+func (in *Interpreter) Define(name string, fn func(arg []byte) ([]byte, error)) error {
 	if err := in.usable("Define"); err != nil {
 		return err
 	}
 	in.acquire()
 	defer in.release()
-	function := capi.NewFunction(name, func(arg []byte) ([]byte, error) {
-		ctx, done := in.signals.context()
-		defer done()
-		return fn(ctx, arg)
-	}, in.goError)
+	function := capi.NewFunction(name, fn, in.goError)
 	if function == nil {
 		return in.exception()
 	}
@@ -254,7 +252,7 @@ func (in *Interpreter) Call(ctx context.Context, module, function string, arg []
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
-		in.signals.interrupt(context.Cause(ctx))
+		in.signals.interrupt()
 	})
 	answer, err := in.result(invoke(in.module, "call", stringObject(module), stringObject(function), bytesObject(arg)))
 	if stop() {

@@ -1,10 +1,7 @@
 package embedpy
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -18,9 +15,6 @@ type signals struct {
 	pipe    *os.File
 	wakeup  int          // the end of the pipe that Python writes to
 	own     atomic.Int32 // SIGINTs that interrupt sent, which are nobody's news
-
-	mu      sync.Mutex
-	running map[*context.CancelCauseFunc]struct{} // contexts of the Go functions that Python is in
 }
 
 // Signals returns a channel with each SIGINT and SIGTERM since the start.
@@ -53,7 +47,6 @@ func (s *signals) listen() (wakeup int, err error) {
 		}
 	}
 	s.channel = make(chan os.Signal, 16)
-	s.running = map[*context.CancelCauseFunc]struct{}{}
 	s.pipe, s.wakeup = os.NewFile(uintptr(ends[0]), "signals"), ends[1]
 	go s.forward()
 	return s.wakeup, nil
@@ -72,7 +65,6 @@ func (s *signals) forward() {
 				s.own.Add(-1)
 				continue
 			}
-			s.cancel(fmt.Errorf("signal: %s", sig))
 			select {
 			case s.channel <- sig:
 			default:
@@ -81,38 +73,12 @@ func (s *signals) forward() {
 	}
 }
 
-// interrupt raises KeyboardInterrupt in Python, and ends the contexts of the Go
-// functions that it is waiting for.
-func (s *signals) interrupt(cause error) {
-	s.cancel(cause)
+// interrupt raises KeyboardInterrupt in Python.
+func (s *signals) interrupt() {
 	if !capi.IgnoredAtStart(syscall.SIGINT) {
 		s.own.Add(1)
 	}
 	capi.Interrupt()
-}
-
-// context returns a context for one call of a Go function. It is ended by what
-// comes while the function runs, and not by what came before: the cleanup after
-// an interrupt may call Go functions too.
-func (s *signals) context() (ctx context.Context, done func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.running[&cancel] = struct{}{}
-	return ctx, func() {
-		s.mu.Lock()
-		delete(s.running, &cancel)
-		s.mu.Unlock()
-		cancel(nil)
-	}
-}
-
-func (s *signals) cancel(cause error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for cancel := range s.running {
-		(*cancel)(cause)
-	}
 }
 
 func (s *signals) close() {

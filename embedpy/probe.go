@@ -1,0 +1,219 @@
+package embedpy
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// oldest is the oldest Python whose C API has what is needed here.
+const oldest = "3.9"
+
+// probeTimeout is for an interpreter that does not answer. Tests shorten it.
+var probeTimeout = 10 * time.Second
+
+//go:embed probe.py
+var probeScript string
+
+// unusable is an interpreter that cannot be used.
+type unusable struct {
+	reason string
+	fix    string
+	silent bool // it did not even answer
+}
+
+func (e *unusable) Error() string { return e.reason }
+
+// inspect asks an interpreter about itself, or the cache about the interpreter.
+// The error is an *unusable, a *LibraryError, or the context's.
+func inspect(ctx context.Context, dir, executable string) (*Python, error) {
+	if reason := missing(executable); reason != "" {
+		return nil, &unusable{reason: reason, fix: remake(executable), silent: true}
+	}
+	key, err := newCacheKey(executable)
+	if err != nil {
+		return nil, &unusable{reason: err.Error(), silent: true}
+	}
+	if python := key.load(); python != nil {
+		return python, nil
+	}
+	facts, err := probe(ctx, dir, executable)
+	if err != nil {
+		return nil, err
+	}
+	python, err := facts.python(executable)
+	if err != nil {
+		return nil, err
+	}
+	if python.Executable == executable { // not a shim, which may run another one tomorrow
+		key.store(python)
+	}
+	return python, nil
+}
+
+// remake is the command that repairs an environment.
+func remake(executable string) string {
+	env := filepath.Dir(filepath.Dir(executable))
+	if _, err := os.Stat(filepath.Join(env, "pyvenv.cfg")); err != nil {
+		return ""
+	}
+	return "Make the environment again: python3 -m venv --clear " + env
+}
+
+// facts is what probe.py prints.
+type facts struct {
+	executable, version, fullVersion, implementation, bits string
+	basePrefix, abiflags                                   string
+	libdir, libpl, instsoname, ldlibrary, multiarch        string
+	framework                                              string
+}
+
+// probe runs probe.py. -I and -S keep the user's code and variables out of it,
+// and a marker on both sides what a wrapper script may print.
+func probe(ctx context.Context, dir, executable string) (*facts, error) {
+	limited, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(limited, executable, "-I", "-S", "-c", probeScript)
+	cmd.Dir = dir // pyenv's shims choose by directory
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a wrapper script's child ends with it
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if limited.Err() != nil {
+		return nil, &unusable{reason: fmt.Sprintf("gave no answer within %v", probeTimeout), silent: true}
+	}
+	_, answer, found := strings.Cut(stdout.String(), "<embedpy\x00")
+	answer, _, complete := strings.Cut(answer, "\x00embedpy>")
+	fields := strings.Split(answer, "\x00")
+	f := &facts{}
+	targets := []*string{
+		&f.executable, &f.version, &f.fullVersion, &f.implementation, &f.bits,
+		&f.basePrefix, &f.abiflags,
+		&f.libdir, &f.libpl, &f.instsoname, &f.ldlibrary, &f.multiarch,
+		&f.framework,
+	}
+	if err != nil || !found || !complete || len(fields) != len(targets) {
+		return nil, &unusable{reason: silence(err, stderr.String()), fix: remake(executable), silent: true}
+	}
+	for i, target := range targets {
+		*target = fields[i]
+	}
+	return f, nil
+}
+
+// silence says how an interpreter failed to answer.
+func silence(err error, stderr string) string {
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return "is not for this machine (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
+	case errors.Is(err, os.ErrPermission):
+		return "may not be run: permission denied"
+	case strings.Contains(stderr, "Unknown option: -I"):
+		return "is Python 2; Python " + oldest + " or later is needed"
+	case err == nil:
+		return "does not answer like a Python"
+	}
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	reason := lines[0]
+	if strings.HasPrefix(reason, "Traceback") {
+		reason = lines[len(lines)-1]
+	}
+	for _, line := range lines {
+		if strings.HasPrefix(line, "Fatal Python error:") {
+			reason = line
+		}
+	}
+	return strings.TrimSuffix("does not run: "+err.Error()+": "+reason, ": ")
+}
+
+// python makes sense of the facts.
+func (f *facts) python(executable string) (*Python, error) {
+	var major, minor int
+	fmt.Sscanf(f.version, "%d.%d", &major, &minor)
+	switch {
+	case f.implementation != "cpython":
+		return nil, &unusable{reason: "is " + f.implementation + "; only CPython can be used"}
+	case major < 3 || major == 3 && minor < 9:
+		return nil, &unusable{reason: "is Python " + f.version + "; " + oldest + " or later is needed"}
+	case f.bits != "64":
+		return nil, &unusable{reason: "is a " + f.bits + "-bit Python; this program needs a 64-bit one"}
+	}
+	if f.executable != "" { // differs where executable is a shim
+		executable = f.executable
+	}
+	python := &Python{
+		Executable:  executable,
+		Version:     f.version,
+		FullVersion: f.fullVersion,
+		Prefix:      prefix(executable, f.basePrefix),
+		BasePrefix:  f.basePrefix,
+	}
+	tried := f.libraries(major, minor)
+	for _, file := range tried {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			python.Library = file
+			return python, nil
+		}
+	}
+	return nil, &LibraryError{
+		Python: python,
+		Reason: "it has no shared libpython: none of\n  " + strings.Join(tried, "\n  "),
+		Fix:    installLibrary(python, fmt.Sprintf("%d.%d", major, minor)),
+	}
+}
+
+// libraries lists where libpython may be, the best guess first. What Python
+// says of itself is not enough: Debian packages the library apart from the
+// interpreter, conda calls itself static and has it, and a Python that was
+// moved after it was built (python-build-standalone) has a wrong LIBDIR.
+func (f *facts) libraries(major, minor int) []string {
+	stem := fmt.Sprintf("libpython%d.%d%s", major, minor, f.abiflags)
+	names := []string{f.instsoname, f.ldlibrary, stem + ".so.1.0", stem + ".so"}
+	dirs := []string{filepath.Join(f.basePrefix, "lib"), f.libdir, filepath.Join(f.libdir, f.multiarch), f.libpl}
+	if runtime.GOOS == "darwin" {
+		names = []string{f.instsoname, f.ldlibrary, stem + ".dylib"}
+		dirs = append(dirs, f.framework)
+	}
+	var files []string
+	seen := map[string]bool{"": true}
+	for _, dir := range dirs {
+		for _, name := range names {
+			if dir == "" || name == "" || strings.HasSuffix(name, ".a") || name == "libpython3.so" {
+				continue
+			}
+			if file := filepath.Join(dir, name); !seen[file] {
+				seen[file] = true
+				files = append(files, file)
+			}
+		}
+	}
+	return files
+}
+
+// installLibrary is the command that brings the missing library.
+func installLibrary(python *Python, minor string) string {
+	if root, _, ok := strings.Cut(python.BasePrefix, "/versions/"); ok && strings.Contains(root, "pyenv") {
+		return "Build this Python with a shared library: PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install --force " + python.Version
+	}
+	if python.BasePrefix == "/usr" {
+		if _, err := os.Stat("/etc/debian_version"); err == nil {
+			return "Install it: apt install libpython" + minor
+		}
+		return "Install it with the system's package manager: it is in python3-libs or python3-devel."
+	}
+	return "Use a Python that has one, such as that of the operating system, of python.org, of conda, or of: uv python install " + minor
+}
