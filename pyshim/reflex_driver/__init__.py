@@ -44,16 +44,16 @@ def main(request: str) -> str:
 
 
 def versions(_request: str) -> str:
-    """Which Alembic and SQLAlchemy a run would use, as JSON; null where missing."""
+    """Which Alembic and SQLAlchemy a run would use: a JSON list of name and version."""
     from importlib import metadata
 
-    def of(name: str) -> str | None:
+    def of(name: str) -> str:
         try:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
-            return None
+            return "not installed"
 
-    return json.dumps({"alembic": of("alembic"), "sqlalchemy": of("sqlalchemy")})
+    return json.dumps([{"name": n, "version": of(n)} for n in ("Alembic", "SQLAlchemy")])
 
 
 def _run(request: dict[str, object]) -> failure.Outcome:

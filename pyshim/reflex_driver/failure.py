@@ -67,7 +67,6 @@ def describe(exc: BaseException, *, whole: bool = False) -> Outcome:
     if whole and outcome.kind != "interrupted":
         outcome.traceback = "".join(traceback.format_exception(exc))
     outcome.message = secrets.redact(outcome.message)
-    outcome.hint = secrets.redact(outcome.hint)
     outcome.traceback = secrets.redact(outcome.traceback)
     return outcome
 
@@ -164,11 +163,12 @@ def _connection(exc: BaseException) -> Outcome | None:
     if not in_connect:
         return None
     text = _plain(exc)
-    return Outcome(
-        "database",
-        f"The database can't be reached: {text}",
-        "check REFLEX_DB_URL, and that the server runs; --wait 60s waits for one that is starting",
+    hint = (
+        "check REFLEX_DB_URL, and that the server runs; --wait 60s waits for one that is starting"
     )
+    if "sqlite3." in text:
+        hint = "check the path in REFLEX_DB_URL: the directory must be there, and writable"
+    return Outcome("database", f"The database can't be reached: {text}", hint)
 
 
 def _failed(exc: BaseException) -> Outcome:

@@ -9,6 +9,7 @@ connection of its own; `_reflex` is its module in this interpreter.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import threading
@@ -149,7 +150,7 @@ class Interrupts:
         self._thread.start()
 
     def stop(self) -> None:
-        _reflex.finished("")
+        _reflex.finish("")
         self._thread.join()
         event.remove(Pool, "connect", self._opened)
         event.remove(Pool, "close", self._closed)
@@ -161,15 +162,12 @@ class Interrupts:
         self._open.pop(id(connection), None)
 
     def _cancel_on_signal(self) -> None:
-        while _reflex.interrupted(""):
-            for connection in list(self._open.values()):
-                # psycopg, psycopg2: cancel(); sqlite3: interrupt(). asyncio's
-                # drivers have neither: their task is cancelled by the loop.
-                cancel = getattr(connection, "cancel", None) or getattr(
-                    connection, "interrupt", None
-                )
-                if cancel is not None:
-                    try:
-                        cancel()
-                    except Exception:  # noqa: BLE001,S110 - it may have closed meanwhile
-                        pass
+        if not _reflex.interrupted(""):
+            return  # the run is over
+        for connection in list(self._open.values()):
+            # psycopg, psycopg2: cancel(); sqlite3: interrupt(). The drivers for
+            # asyncio have neither: the event loop cancels their task.
+            cancel = getattr(connection, "cancel", None) or getattr(connection, "interrupt", None)
+            if cancel is not None:
+                with contextlib.suppress(Exception):  # it may have closed meanwhile
+                    cancel()

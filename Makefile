@@ -1,0 +1,45 @@
+# Every target is one command, and sets up what it needs under .cache.
+
+# cpy3 asks pkg-config for Python's headers; this script answers with the ones
+# in embedpy/capi, so that no CPython and no pkg-config are needed to build.
+export PKG_CONFIG := '$(CURDIR)/embedpy/capi/pkg-config'
+
+PYTHON ?= python3
+CACHE  := $(CURDIR)/.cache
+LINT   := $(CACHE)/lint
+TIMEOUT ?= 45m
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+PACKAGES    := ./...
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/reflex
+	go build -o bin/reflex ./cmd/reflex
+
+.PHONY: demo
+demo: build ## examples/shop, from models to a migrated SQLite database
+	examples/demo.sh $(CURDIR)/bin/reflex $(PYTHON) $(CACHE)/demo
+
+.PHONY: test
+test: ## all tests, on every interpreter found and a PostgreSQL of their own
+	go test -timeout $(TIMEOUT) $(PACKAGES)
+
+.PHONY: lint
+lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
+	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
+	go vet $(PACKAGES)
+	go run $(STATICCHECK) $(PACKAGES)
+	cd pyshim && $(LINT)/bin/ruff check . && $(LINT)/bin/ruff format --check . && $(LINT)/bin/mypy
+
+$(LINT)/done: pyshim/lint-requirements.txt
+	$(PYTHON) -m venv --clear $(LINT)
+	$(LINT)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.PHONY: clean
+clean: ## remove what was built and cached
+	rm -rf bin dist .cache
