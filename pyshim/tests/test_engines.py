@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import os
+import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,18 +74,27 @@ def test_session_options_are_sqlalchemys(run_async: RunAsync) -> None:
     run_async(main)
 
 
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Make threads interrupt each other as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("eager_threads")
 def test_threads_share_one_engine(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/app.db"
     start = threading.Barrier(16)
 
-    def make() -> Engine:
+    def make(round_: int) -> Engine:
         start.wait()
-        return orm.engine(url)
+        return orm.engine(f"sqlite:///{tmp_path}/{round_}.db")
 
     with ThreadPoolExecutor(16) as threads:
-        engines = {future.result() for future in [threads.submit(make) for _ in range(16)]}
-    assert len(engines) == 1
-    assert orm.engine(f"sqlite:///{tmp_path}/other.db") not in engines
+        for round_ in range(20):
+            assert len(set(threads.map(make, [round_] * 16))) == 1
+    assert orm.engine(f"sqlite:///{tmp_path}/0.db") is not orm.engine(f"sqlite:///{tmp_path}/1.db")
 
 
 def test_the_password_is_part_of_the_url() -> None:

@@ -1,0 +1,63 @@
+"""The types a user's own checker sees, in strict mode."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import reflex_orm
+
+USER_FILE = """
+import reflex_orm as orm
+from sqlalchemy import URL, Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session
+from typing_extensions import assert_type
+
+orm.configure(pool_size=5)
+assert_type(orm.url(), URL)
+assert_type(orm.engine(), Engine)
+assert_type(orm.engine("sqlite://"), Engine)
+
+with orm.session(orm.url(), expire_on_commit=False) as s:
+    assert_type(s, Session)
+
+
+async def main() -> None:
+    assert_type(orm.async_engine(), AsyncEngine)
+    async with orm.asession() as s:
+        assert_type(s, AsyncSession)
+
+
+try:
+    orm.session()
+except orm.Error as error:
+    print(error)
+"""
+
+
+def check(tmp_path: Path, program: str) -> subprocess.CompletedProcess[str]:
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    file = tmp_path / "user.py"
+    file.write_text(program)
+    return subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", file],
+        env={"MYPYPATH": str(Path(reflex_orm.__file__).parent.parent)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_users_file_passes_strict(tmp_path: Path) -> None:
+    done = check(tmp_path, USER_FILE)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_mistake_is_found(tmp_path: Path) -> None:
+    done = check(tmp_path, "import reflex_orm as orm\norm.session(42)\norm.Session\n")
+    assert 'error: Argument 1 to "session" has incompatible type "int"' in done.stdout
+    assert 'error: Module has no attribute "Session"' in done.stdout
