@@ -1,6 +1,7 @@
 """How the pool is set: the SQLALCHEMY_* variables, by the names that Reflex users have."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -10,8 +11,10 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from ._errors import SettingError
 
-_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
-_FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
+_TRUE = frozenset({"1", "true", "yes", "y", "on"})
+_FALSE = frozenset({"0", "false", "no", "n", "off"})
+# Reflex writes a timeout with a unit, or without one in seconds.
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def engine_options(
@@ -95,10 +98,7 @@ def _integer(minimum: int) -> Callable[[str], int]:
 
 
 def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise ValueError("a number of seconds, 0 or more")
-    return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)?", text.lower())
+    if match is None:
+        raise ValueError("a number of seconds, or one with a unit such as 500ms, 30s or 5m")
+    return float(match[1]) * _UNITS[match[2] or "s"]

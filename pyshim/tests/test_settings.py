@@ -63,6 +63,14 @@ def test_every_variable_reaches_the_pool(
     run_async(main)
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("30s", 30), ("500ms", 0.5), ("1.5M", 90)])
+def test_a_timeout_may_have_reflexs_units(
+    monkeypatch: pytest.MonkeyPatch, text: str, seconds: float
+) -> None:
+    monkeypatch.setenv("SQLALCHEMY_POOL_TIMEOUT", text)
+    assert settings(orm.engine(URL).pool)["timeout"] == seconds
+
+
 def test_a_sqlite_file_takes_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SQLALCHEMY_POOL_SIZE", "3")
     assert settings(orm.engine("sqlite:///app.db").pool)["size"] == 3
@@ -96,7 +104,11 @@ def test_a_memory_database_takes_what_its_pool_takes(
         ("SQLALCHEMY_POOL_SIZE", ["-1", "five", "1.5", "1 000"], "a whole number, 0 or more"),
         ("SQLALCHEMY_MAX_OVERFLOW", ["-2", "none"], "a whole number, -1 or more"),
         ("SQLALCHEMY_POOL_RECYCLE", ["-2", "1h"], "a whole number, -1 or more"),
-        ("SQLALCHEMY_POOL_TIMEOUT", ["-1", "30s", "inf", "nan"], "a number of seconds, 0 or more"),
+        (
+            "SQLALCHEMY_POOL_TIMEOUT",
+            ["-1", "30 y", "inf", "nan"],
+            "a number of seconds, or one with a unit such as 500ms, 30s or 5m",
+        ),
     ],
 )
 def test_a_wrong_value_names_its_variable(
