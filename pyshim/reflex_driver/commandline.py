@@ -8,6 +8,7 @@ stands here, and each addition gives way where Alembic has the same option.
 from __future__ import annotations
 
 import argparse
+import copy
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,8 @@ class CommandLine(alembic.config.CommandLine):
         if "makemigrations" not in commands:
             make = self.subparsers.add_parser(
                 "makemigrations",
-                parents=[commands["revision"]],
+                # A copy, because parsers share what they take from a parent.
+                parents=[copy.deepcopy(commands["revision"])],
                 conflict_handler="resolve",
                 help="Write a revision from what changed in the models: revision --autogenerate.",
             )

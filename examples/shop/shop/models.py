@@ -6,7 +6,7 @@ import enum
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ForeignKey, Index, MetaData, Numeric, String, func
+from sqlalchemy import Enum, ForeignKey, Index, MetaData, Numeric, String, func
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
@@ -53,7 +53,8 @@ class Order(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id"), index=True)
-    status: Mapped[Status] = mapped_column(default=Status.NEW)
+    # As text: a PostgreSQL enum type would outlive its table in a downgrade.
+    status: Mapped[Status] = mapped_column(Enum(Status, native_enum=False), default=Status.NEW)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     customer: Mapped[Customer] = relationship(back_populates="orders")
     lines: Mapped[list[OrderLine]] = relationship(back_populates="order")

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	reflexorm "github.com/reflex-dev/reflex-orm"
+	"github.com/reflex-dev/reflex-orm/embedpy"
+)
+
+// driverModule is the Python package that runs Alembic.
+const driverModule = "reflex_driver"
+
+// dbCommands are Alembic's commands and ours, for the help and for completion.
+// They are not what is accepted: that is up to the Alembic of the project.
+var dbCommands = []struct{ name, help string }{
+	{"init", "start: write alembic.ini and a script directory"},
+	{"revision", "write a new revision; --autogenerate fills it from the models"},
+	{"makemigrations", "revision --autogenerate"},
+	{"upgrade", "apply revisions, up to the one named; head is the last"},
+	{"migrate", "upgrade head"},
+	{"downgrade", "take revisions back, down to the one named; -1 is one step"},
+	{"current", "show the revision that the database is at"},
+	{"history", "list the revisions, in order"},
+	{"heads", "show the last revision of each branch"},
+	{"branches", "show where branches part"},
+	{"check", "fail if the models differ from the database"},
+	{"show", "show one revision"},
+	{"edit", "open a revision in $EDITOR"},
+	{"merge", "join two heads with a new revision"},
+	{"stamp", "set the database's revision without running any"},
+	{"ensure_version", "make the version table"},
+	{"list_templates", "list Alembic's templates for init"},
+}
+
+func newDBCommand(where *location) *cobra.Command {
+	return &cobra.Command{
+		Use:   "db [Alembic's options] COMMAND [ARG...]",
+		Short: "Run Alembic: init, revision, upgrade, history, ...",
+		Long:  dbHelp(),
+		// Alembic parses its own command line, so that every option of the
+		// installed version works.
+		DisableFlagParsing: true,
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveDefault
+			}
+			names := make([]string, len(dbCommands))
+			for i, c := range dbCommands {
+				names[i] = c.name + "\t" + c.help
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := where.take(args)
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 || args[0] == "-h" || args[0] == "--help" {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), dbHelp())
+				return err
+			}
+			return runDB(cmd.Context(), where, args)
+		},
+	}
+}
+
+// take reads the options that stand between db and Alembic's own. They are
+// root's, repeated here because reflex-db has no other place for them.
+func (w *location) take(args []string) ([]string, error) {
+	for len(args) > 0 {
+		name, value, joined := strings.Cut(args[0], "=")
+		var target *string
+		switch name {
+		case "-C", "--directory":
+			target = &w.directory
+		case "--python":
+			target = &w.python
+		default:
+			return args, nil
+		}
+		args = args[1:]
+		if !joined {
+			if len(args) == 0 {
+				return nil, &usageError{fmt.Errorf("%s needs a value", name)}
+			}
+			value, args = args[0], args[1:]
+		}
+		*target = value
+	}
+	return args, nil
+}
+
+func dbHelp() string {
+	var b strings.Builder
+	b.WriteString(`Run Alembic in the project's own Python, on the database that REFLEX_DB_URL names.
+
+Usage:
+  reflex db [-c FILE] [-n NAME] [-x ARG] [--raiseerr] [-q] COMMAND [ARG...]
+
+Commands:
+`)
+	for _, c := range dbCommands {
+		fmt.Fprintf(&b, "  %-15s %s\n", c.name, c.help)
+	}
+	b.WriteString(`
+Any other command of the Alembic that is installed works as well.
+"reflex db COMMAND --help" is the help of that command, with all its options.
+
+Options before the command are Alembic's own (-c, -n, -x, --raiseerr, -q), and
+  -C, --directory DIR   run in DIR instead of here
+      --python PATH     the interpreter, or its environment's directory
+      --traceback       show the whole traceback of an error
+
+Environment:
+  REFLEX_DB_URL         the database, as a SQLAlchemy URL
+  REFLEX_DB_LOCK_URL    a direct connection for the lock, where that goes through a pooler
+  REFLEX_PYTHON         the interpreter
+
+` + exitHelp)
+	return b.String()
+}
+
+// request is what the driver's main takes (reflex_driver/__init__.py).
+type request struct {
+	Argv      []string          `json:"argv"`
+	INI       string            `json:"ini"`
+	Templates map[string]string `json:"templates"`
+}
+
+// runDB runs one of Alembic's commands and returns how it ended.
+func runDB(ctx context.Context, where *location, args []string) error {
+	if err := where.enter(); err != nil {
+		return err
+	}
+	templates, err := readAll(reflexorm.Templates())
+	if err != nil {
+		return err
+	}
+	question, err := json.Marshal(request{Argv: args, INI: reflexorm.AlembicINI, Templates: templates})
+	if err != nil {
+		return err
+	}
+	_, python, err := startPython(ctx, where, args)
+	if err != nil {
+		return err
+	}
+	g := newGuard(ctx, python.Signals(), where.abort)
+	if err := g.define(python); err != nil {
+		return err
+	}
+	answer, err := python.Call(ctx, driverModule, "main", question)
+	released := g.release()
+	closed := python.Close()
+	if err != nil {
+		return err
+	}
+	var ended outcome
+	if err := json.Unmarshal(answer, &ended); err != nil {
+		return fmt.Errorf("the driver's answer: %w", err)
+	}
+	switch {
+	case ended.Kind == "ok" && released != nil:
+		return released
+	case ended.Kind == "ok":
+		return closed
+	case ended.Kind == "pipe":
+		return nil // whoever read our output has seen enough
+	case g.signal() != 0:
+		return &signalError{g.signal()}
+	case ended.Kind == "guard":
+		return g.err()
+	}
+	return &ended
+}
+
+// startPython finds the project's interpreter and starts it in this process.
+func startPython(ctx context.Context, where *location, args []string) (*embedpy.Python, *embedpy.Interpreter, error) {
+	python, err := embedpy.Find(ctx, embedpy.FindOptions{Explicit: where.python})
+	if err != nil {
+		return nil, nil, err
+	}
+	interpreter, err := embedpy.Start(python, embedpy.Options{
+		Argv:    append([]string{"reflex db"}, args...),
+		Modules: reflexorm.Driver(),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return python, interpreter, nil
+}
+
+func readAll(tree fs.FS) (map[string]string, error) {
+	files := map[string]string{}
+	err := fs.WalkDir(tree, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(tree, path)
+		files[path] = string(text)
+		return err
+	})
+	return files, err
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/reflex-dev/reflex-orm/embedpy"
+	"github.com/reflex-dev/reflex-orm/internal/lock"
+	"github.com/reflex-dev/reflex-orm/session"
+)
+
+// The exit statuses are a contract; the README and `reflex db --help` state it.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // Alembic or a migration failed
+	exitUsage       = 2
+	exitEnvironment = 3 // no usable Python, libpython, Alembic or driver
+	exitDatabase    = 4 // not reached, or its URL is unset or wrong
+	exitLocked      = 5 // another migration holds the lock
+	exitSignal      = 128
+)
+
+const exitHelp = `Exit status:
+  0  done
+  1  Alembic or a migration failed
+  2  wrong usage
+  3  no usable Python, libpython, Alembic or driver
+  4  the database could not be reached, or its URL is unset or wrong
+  5  another migration holds the lock, and the wait ran out
+  130, 143  interrupted, terminated; the open transaction was rolled back`
+
+// usageError is a command line that can't be understood.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// signalError is a run that a signal ended.
+type signalError struct{ signal syscall.Signal }
+
+func (e *signalError) Error() string {
+	if e.signal == syscall.SIGTERM {
+		return "terminated; the open transaction was rolled back"
+	}
+	return "interrupted; the open transaction was rolled back"
+}
+
+// outcome is how a run ended, as the driver says it (reflex_driver/failure.py).
+// As an error it is one whose Kind is not "ok".
+type outcome struct {
+	Kind      string `json:"kind"`
+	Message   string `json:"message"`
+	Hint      string `json:"hint"`
+	Traceback string `json:"traceback"`
+}
+
+func (o *outcome) Error() string { return o.Message }
+
+// exitStatus is the one place where an error becomes a number.
+func exitStatus(err error) int {
+	var (
+		ended       *outcome
+		signalled   *signalError
+		usage       *usageError
+		held        *lock.HeldError
+		unreachable *lock.UnreachableError
+		python      *embedpy.NotFoundError
+		library     *embedpy.LibraryError
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &signalled):
+		return exitSignal + int(signalled.signal)
+	case errors.As(err, &held):
+		return exitLocked
+	case errors.As(err, &unreachable), errors.Is(err, session.ErrNotPostgres):
+		return exitDatabase
+	case errors.As(err, &python), errors.As(err, &library):
+		return exitEnvironment
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
+		return exitUsage
+	case errors.As(err, &ended):
+		switch ended.Kind {
+		case "usage":
+			return exitUsage
+		case "environment":
+			return exitEnvironment
+		case "database":
+			return exitDatabase
+		}
+	}
+	return exitFailed
+}
+
+// report tells the person at the terminal what happened and what to do next.
+func report(stderr io.Writer, err error) {
+	if err == nil {
+		return
+	}
+	var ended *outcome
+	if errors.As(err, &ended) {
+		if ended.Traceback != "" {
+			fmt.Fprintln(stderr, strings.TrimSpace(ended.Traceback))
+		}
+		if ended.Message == "" { // argparse has said it
+			return
+		}
+	}
+	fmt.Fprintf(stderr, "%s %s\n", paint(stderr, "Error:"), strings.TrimSpace(err.Error()))
+	if ended != nil && ended.Hint != "" {
+		fmt.Fprintf(stderr, "Next: %s\n", ended.Hint)
+	}
+}
+
+// paint makes text red on a terminal, unless NO_COLOR asks for none.
+func paint(w io.Writer, text string) string {
+	file, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || !isTerminal(file) {
+		return text
+	}
+	return "\x1b[31m" + text + "\x1b[0m"
+}

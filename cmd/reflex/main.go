@@ -1,0 +1,13 @@
+// Command reflex runs Alembic on the database that REFLEX_DB_URL names.
+//
+// The data goes one way: the arguments to db.go, which finds and starts Python
+// (package embedpy) and hands them to the driver in pyshim/reflex_driver; the
+// driver's outcome comes back and becomes an exit status in exit.go. While
+// Alembic runs, the driver asks guard.go for the lock on the database.
+package main
+
+import "os"
+
+func main() {
+	os.Exit(Main(os.Args, os.Exit))
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// release is set by the linker for a build from a checkout.
+var release = ""
+
+// version is the release, or what the Go command recorded of the module.
+func version() string {
+	if release != "" {
+		return release
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+func newVersionCommand(where *location) *cobra.Command {
+	short := false
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Say which reflex, Python, Alembic and SQLAlchemy are used",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintf(cmd.OutOrStdout(), "reflex      %s\n", version())
+			if short {
+				return nil
+			}
+			return printVersions(cmd, where)
+		},
+	}
+	cmd.Flags().BoolVar(&short, "short", false, "this command's own version only; starts no Python")
+	return cmd
+}
+
+func printVersions(cmd *cobra.Command, where *location) error {
+	if err := where.enter(); err != nil {
+		return err
+	}
+	python, interpreter, err := startPython(cmd.Context(), where, nil)
+	if err != nil {
+		return err
+	}
+	defer interpreter.Close()
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "Python      %s (%s)\n", python.Version, python.Executable)
+	fmt.Fprintf(out, "libpython   %s\n", python.Library)
+
+	answer, err := interpreter.Call(context.WithoutCancel(cmd.Context()), driverModule, "versions", nil)
+	if err != nil {
+		return err
+	}
+	var packages []struct{ Name, Version string }
+	if err := json.Unmarshal(answer, &packages); err != nil {
+		return fmt.Errorf("the driver's answer: %w", err)
+	}
+	for _, p := range packages {
+		fmt.Fprintf(out, "%-11s %s\n", p.Name, p.Version)
+	}
+	return nil
+}

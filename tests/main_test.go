@@ -1,0 +1,139 @@
+// Package tests runs the real binary, in real environments, on real databases.
+//
+// The scripts in testdata are what a user would type (testscript's syntax:
+// https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript), with these
+// commands added:
+//
+//	database DRIVER      REFLEX_DB_URL names a new database for this driver
+//	exits STATUS CMD...  run CMD, which must end with exactly this status
+//	interrupt SIGNAL PATTERN STATUS CMD...
+//	                     run CMD, send SIGNAL once its stderr matches PATTERN
+//
+// testdata/every runs on each interpreter found and with each driver, which is
+// in $DRIVER; testdata/once runs on the newest interpreter.
+package tests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/reflex-dev/reflex-orm/tests/pgtest"
+	"github.com/reflex-dev/reflex-orm/tests/venv"
+)
+
+// requirements of the environment that the scripts run in.
+var requirements = []string{
+	"alembic==1.20.1", "sqlalchemy[asyncio]>=2.0.58,<2.2", "sqlmodel", // 2.1 needs Python 3.11
+	"psycopg[binary]", "psycopg2-binary", "asyncpg", "aiosqlite",
+}
+
+func TestMain(m *testing.M) {
+	os.Exit(pgtest.Main(m))
+}
+
+// reflex builds the command once and returns its directory.
+var reflex = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "reflex-bin-")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "reflex"), "./cmd/reflex")
+	cmd.Dir = venv.Root()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building reflex: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+func reflexDir(t testing.TB) string {
+	t.Helper()
+	dir, err := reflex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// drivers of the databases that are tested, as they stand in a URL.
+var drivers = []string{"sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg"}
+
+func TestEveryInterpreter(t *testing.T) {
+	for _, python := range venv.Interpreters(t) {
+		t.Run(python.Version, func(t *testing.T) {
+			t.Parallel()
+			env := venv.Get(t, python, requirements...)
+			for _, driver := range drivers {
+				t.Run(driver, func(t *testing.T) { runScripts(t, "every", env, driver) })
+			}
+		})
+	}
+}
+
+func TestOnce(t *testing.T) {
+	runScripts(t, "once", venv.Get(t, venv.Newest(t), requirements...), "")
+}
+
+func runScripts(t *testing.T, dir string, env venv.Env, driver string) {
+	bin := reflexDir(t)
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", dir),
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
+			e.Setenv("VIRTUAL_ENV", env.Dir)
+			e.Setenv("VENV", env.Dir)
+			e.Setenv("DRIVER", driver)
+			e.Setenv("SHOP", filepath.Join(venv.Root(), "examples", "shop"))
+			e.Setenv("LANG", "C.UTF-8")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"database":  func(ts *testscript.TestScript, neg bool, args []string) { useDatabase(t, ts, args) },
+			"exits":     exits,
+			"interrupt": interrupt,
+		},
+	})
+}
+
+func useDatabase(t *testing.T, ts *testscript.TestScript, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: database DRIVER")
+	}
+	if strings.HasPrefix(args[0], "sqlite") {
+		file := ts.MkAbs("app.db")
+		ts.Check(os.RemoveAll(file))
+		ts.Setenv("REFLEX_DB_URL", args[0]+":///"+file)
+		return
+	}
+	url := pgtest.Shared(t).NewDatabase(t)
+	ts.Setenv("REFLEX_DB_URL", strings.Replace(url, "postgresql:", args[0]+":", 1))
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: exits STATUS COMMAND [ARG...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	wantStatus(ts, args[0], err)
+}
+
+func wantStatus(ts *testscript.TestScript, want string, err error) {
+	got := 0
+	if err != nil {
+		exit, ok := err.(*exec.ExitError)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if strconv.Itoa(got) != want {
+		ts.Fatalf("exit status %d, want %s", got, want)
+	}
+}
