@@ -90,6 +90,7 @@ func runScripts(t *testing.T, dir string, env venv.Env, driver string) {
 			e.Setenv("VIRTUAL_ENV", env.Dir)
 			e.Setenv("VENV", env.Dir)
 			e.Setenv("DRIVER", driver)
+			e.Setenv("REFLEX", filepath.Join(bin, "reflex"))
 			e.Setenv("SHOP", filepath.Join(venv.Root(), "examples", "shop"))
 			e.Setenv("LANG", "C.UTF-8")
 			return nil

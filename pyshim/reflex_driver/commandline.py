@@ -72,7 +72,7 @@ class CommandLine(alembic.config.CommandLine):
             initialize.run(config, options, self._request)
             return
         with configuration.completed(config, options, self._request["ini"]):
-            secrets.remember(config.get_main_option("sqlalchemy.url"))
+            secrets.remember(configuration.url(config))
             with Guard(config, options):
                 super().run_cmd(config, options)
 

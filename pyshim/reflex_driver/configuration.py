@@ -25,6 +25,14 @@ def environment_url() -> str:
     return os.environ.get("REFLEX_DB_URL", "").strip()
 
 
+def url(config: Config) -> str | None:
+    """`sqlalchemy.url`, where it comes from the environment or stands in the main section."""
+    # As it is written: interpolating may fail, and many commands need no URL.
+    section = config.config_ini_section
+    written = config.file_config.get(section, "sqlalchemy.url", fallback=None, raw=True)
+    return written.replace("%%", "%") if written else None
+
+
 @contextmanager
 def completed(config: Config, options: Namespace, ini_template: str) -> Iterator[None]:
     """Complete `config` for the length of a run.
@@ -45,9 +53,8 @@ def completed(config: Config, options: Namespace, ini_template: str) -> Iterator
             config.set_main_option("script_location", escape(str(SCRIPT_DIRECTORY.absolute())))
             config.set_main_option("prepend_sys_path", ".")
             config.set_main_option("path_separator", "os")
-        url = environment_url()
-        if url:
-            config.set_main_option("sqlalchemy.url", escape(url))
+        if environment_url():
+            config.set_main_option("sqlalchemy.url", escape(environment_url()))
         try:
             yield
         except CommandError as exc:

@@ -20,6 +20,7 @@ from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy import event, make_url
 from sqlalchemy.pool import Pool
 
+from . import configuration
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Guard:
     def _wait(self) -> None:
         """--wait: until the server that the configuration names answers."""
         seconds = getattr(self._options, "wait", None)
-        url = self._config.get_main_option("sqlalchemy.url")
+        url = configuration.url(self._config)
         if seconds and url and make_url(url).get_backend_name() == "postgresql":
             _ask(_reflex.wait, url=url, seconds=seconds)
 

@@ -56,12 +56,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(config: Config, options: argparse.Namespace, request: dict[str, Any]) -> None:
     """Write the script directory and alembic.ini, or raise and leave nothing."""
     if options.template != TEMPLATE:
-        if options.models:
+        if options.models is not None:
             raise UsageError("--models goes with reflex's own template, not with -t")
         with _all_or_nothing(config, options.directory):
             command.init(config, options.directory, options.template, options.package)
         return
-    models = find_models(options.models) if options.models else None
+    models = None if options.models is None else find_models(options.models)
     ini = Path(config.config_file_name or "alembic.ini")
     kept = ini.exists()
     # Alembic's closing message asks to edit what needs no edit.
