@@ -1,0 +1,207 @@
+// Package wheel builds the Python wheel and uses it as a Python user would: in
+// fresh environments, with no Go and no compiler on PATH, and beside Reflex.
+package wheel
+
+import (
+	"archive/zip"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/reflex-dev/reflex-orm/tests/pgtest"
+	"github.com/reflex-dev/reflex-orm/tests/venv"
+)
+
+var dist struct {
+	once         sync.Once
+	dir          string
+	wheel, sdist string
+}
+
+func TestMain(m *testing.M) {
+	code := pgtest.Main(m)
+	os.RemoveAll(dist.dir)
+	os.Exit(code)
+}
+
+// distribution builds an sdist from the checkout, and a wheel from the sdist.
+func distribution(t *testing.T) (wheel, sdist string) {
+	t.Helper()
+	dist.once.Do(func() {
+		var err error
+		if dist.dir, err = os.MkdirTemp("", "reflex-wheel-"); err != nil {
+			t.Fatal(err)
+		}
+		run(t, command{env: venv.CleanEnv()}, tools(t).Bin("python"),
+			"-m", "build", "--no-isolation", "--outdir", dist.dir, filepath.Join(venv.Root(), "pyshim"))
+		dist.wheel = only(t, filepath.Join(dist.dir, "*.whl"))
+		dist.sdist = only(t, filepath.Join(dist.dir, "*.tar.gz"))
+	})
+	if dist.sdist == "" {
+		t.Fatal("the wheel was not built")
+	}
+	return dist.wheel, dist.sdist
+}
+
+func tools(t *testing.T) venv.Env {
+	return venv.Get(t, venv.Newest(t), "auditwheel", "build", "hatchling")
+}
+
+func TestTheTagIsWhatAuditwheelAllows(t *testing.T) {
+	wheel, _ := distribution(t)
+	name := regexp.MustCompile(`^reflex_orm-[0-9.]+-py3-none-(manylinux_\d+_\d+_\w+)\.whl$`).FindStringSubmatch(filepath.Base(wheel))
+	if name == nil {
+		t.Fatalf("the wheel is called %s", filepath.Base(wheel))
+	}
+	report := run(t, command{env: venv.CleanEnv()}, tools(t).Bin("python"), "-m", "auditwheel", "show", wheel)
+	if allowed := `platform tag: "` + name[1] + `"`; !strings.Contains(strings.Join(strings.Fields(report), " "), allowed) {
+		t.Errorf("auditwheel does not allow %s:\n%s", name[1], report)
+	}
+}
+
+func TestTheWheelHasThePackageAndTheCommand(t *testing.T) {
+	wheel, _ := distribution(t)
+	archive, err := zip.OpenReader(wheel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	var needs []string
+	found := map[string]bool{}
+	for _, file := range archive.File {
+		top, rest, _ := strings.Cut(file.Name, "/")
+		found[rest] = true
+		if top != "reflex_orm" && !strings.HasPrefix(top, "reflex_orm-") {
+			t.Errorf("the wheel puts %s into site-packages", file.Name)
+		}
+		if strings.HasPrefix(rest, "scripts/") && rest != "scripts/reflex-db" {
+			t.Errorf("the wheel brings the command %s", rest)
+		}
+		if rest == "METADATA" {
+			needs = requirements(t, file)
+		}
+	}
+	for _, name := range []string{"__init__.py", "py.typed", "scripts/reflex-db"} {
+		if !found[name] {
+			t.Errorf("the wheel has no %s", name)
+		}
+	}
+	if want := []string{"alembic", "sqlalchemy"}; !slices.Equal(needs, want) {
+		t.Errorf("the wheel requires %v, not %v", needs, want)
+	}
+}
+
+func requirements(t *testing.T, metadata *zip.File) []string {
+	t.Helper()
+	file, err := metadata.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, match := range regexp.MustCompile(`(?m)^Requires-Dist: (\w+)`).FindAllSubmatch(text, -1) {
+		names = append(names, string(match[1]))
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestTheSdistAsksForGo(t *testing.T) {
+	_, sdist := distribution(t)
+	out, err := command{env: bare(t)}.run(tools(t).Bin("python"),
+		"-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "--target", t.TempDir(), sdist)
+	if err == nil {
+		t.Fatal("it was installed without Go")
+	}
+	if want := "building from source needs Go (https://go.dev/dl/) and a C compiler"; !strings.Contains(out, want) {
+		t.Errorf("the output does not say %q:\n%s", want, out)
+	}
+}
+
+const models = `
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+class Base(DeclarativeBase):
+    pass
+
+class Customer(Base):
+    __tablename__ = "customer"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+`
+
+const app = `
+import asyncio
+import reflex_orm as orm
+from shop import Customer
+from sqlalchemy import select
+
+with orm.session() as s:
+    s.add(Customer(name="Ada"))
+    s.commit()
+
+async def main():
+    async with orm.asession() as s:
+        print((await s.scalars(select(Customer.name))).all())
+    await orm.async_engine().dispose()
+
+asyncio.run(main())
+orm.engine().dispose()
+`
+
+// The wheel is the whole product: models, migrations and sessions work with it
+// and a driver alone.
+func TestAFreshEnvironment(t *testing.T) {
+	wheel, _ := distribution(t)
+	for _, python := range venv.Interpreters(t) {
+		t.Run(python.Minor(), func(t *testing.T) {
+			env := fresh(t, python, wheel, "psycopg[binary]", "aiosqlite")
+			run(t, command{env: bare(t)}, env.Bin("python"), "-W", "error", "-c", "import reflex_orm")
+
+			t.Run("SQLite", func(t *testing.T) {
+				use(t, env, "REFLEX_DB_URL=sqlite:///shop.db", "REFLEX_ASYNC_DB_URL=sqlite+aiosqlite:///shop.db")
+			})
+			t.Run("PostgreSQL", func(t *testing.T) {
+				url := pgtest.Shared(t).NewDatabase(t)
+				use(t, env, "REFLEX_DB_URL="+strings.Replace(url, "postgresql:", "postgresql+psycopg:", 1))
+			})
+		})
+	}
+}
+
+func use(t *testing.T, env venv.Env, variables ...string) {
+	t.Helper()
+	project := t.TempDir()
+	write(t, filepath.Join(project, "shop.py"), models)
+	write(t, filepath.Join(project, "app.py"), app)
+	in := command{dir: project, env: append(bare(t), variables...)}
+
+	run(t, in, env.Bin("reflex-db"), "init", "--models", "shop:Base")
+	run(t, in, env.Bin("reflex-db"), "upgrade", "head")
+	run(t, in, env.Bin("reflex-db"), "revision", "--autogenerate", "-m", "first tables")
+	run(t, in, env.Bin("reflex-db"), "upgrade", "head")
+	if current := run(t, in, env.Bin("reflex-db"), "current"); !strings.Contains(current, "(head)") {
+		t.Errorf("the database is not at the head: %s", current)
+	}
+	if out := run(t, in, env.Bin("python"), "-W", "error", "app.py"); out != "['Ada']\n" {
+		t.Errorf("the application printed %q", out)
+	}
+
+	// As pipx puts it on PATH.
+	link := filepath.Join(t.TempDir(), "reflex-db")
+	if err := os.Symlink(env.Bin("reflex-db"), link); err != nil {
+		t.Fatal(err)
+	}
+	if heads := run(t, in, link, "heads"); !strings.Contains(heads, "(head)") {
+		t.Errorf("through a link, the head is %q", heads)
+	}
+}
