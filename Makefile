@@ -9,7 +9,7 @@ CACHE  := $(CURDIR)/.cache
 LINT   := $(CACHE)/lint
 TIMEOUT ?= 45m
 
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES    := ./...
 
 .PHONY: help
