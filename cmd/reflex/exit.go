@@ -59,6 +59,18 @@ type outcome struct {
 
 func (o *outcome) Error() string { return o.Message }
 
+func (o *outcome) status() int {
+	switch o.Kind {
+	case "usage":
+		return exitUsage
+	case "environment":
+		return exitEnvironment
+	case "database":
+		return exitDatabase
+	}
+	return exitFailed
+}
+
 // exitStatus is the one place where an error becomes a number.
 func exitStatus(err error) int {
 	var (
@@ -81,17 +93,10 @@ func exitStatus(err error) int {
 		return exitDatabase
 	case errors.As(err, &python), errors.As(err, &library):
 		return exitEnvironment
-	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
+	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &ended):
-		switch ended.Kind {
-		case "usage":
-			return exitUsage
-		case "environment":
-			return exitEnvironment
-		case "database":
-			return exitDatabase
-		}
+		return ended.status()
 	}
 	return exitFailed
 }

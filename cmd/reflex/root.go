@@ -51,7 +51,7 @@ REFLEX_DB_URL names the database, as a SQLAlchemy URL:
 		SilenceErrors:    true,
 		SilenceUsage:     true,
 		TraverseChildren: true,
-		Args:             cobra.NoArgs,
+		Args:             noArgs,
 		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
@@ -59,6 +59,14 @@ REFLEX_DB_URL names the database, as a SQLAlchemy URL:
 	root.PersistentFlags().StringVar(&where.python, "python", "", "the interpreter, or its environment's directory")
 	root.AddCommand(newDBCommand(where), newVersionCommand(where))
 	return root
+}
+
+// noArgs is cobra.NoArgs as wrong usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return &usageError{err}
+	}
+	return nil
 }
 
 // enter changes to the directory that -C names.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
@@ -28,7 +27,7 @@ func newVersionCommand(where *location) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Say which reflex, Python, Alembic and SQLAlchemy are used",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fmt.Fprintf(cmd.OutOrStdout(), "reflex      %s\n", version())
 			if short {
@@ -54,7 +53,7 @@ func printVersions(cmd *cobra.Command, where *location) error {
 	fmt.Fprintf(out, "Python      %s (%s)\n", python.Version, python.Executable)
 	fmt.Fprintf(out, "libpython   %s\n", python.Library)
 
-	answer, err := interpreter.Call(context.WithoutCancel(cmd.Context()), driverModule, "versions", nil)
+	answer, err := interpreter.Call(cmd.Context(), driverModule, "versions", nil)
 	if err != nil {
 		return err
 	}
