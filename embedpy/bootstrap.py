@@ -11,9 +11,10 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from types import CodeType, FrameType, ModuleType, TracebackType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 ROOT = "<embedpy>/"
 """Stands for the directory of the modules that exist in memory only."""
@@ -196,12 +197,20 @@ def flush() -> BaseException | None:
             pass
         except OSError as error:
             first = first or error
-            # What is left in the buffer has nowhere to go. Without this, Python
-            # tries again when it ends, and complains on stderr.
-            null = os.open(os.devnull, os.O_WRONLY)
+            discard(stream)
+    return first
+
+
+def discard(stream: TextIO) -> None:
+    """Leads what is left in a stream's buffer to nowhere.
+
+    Without this, Python tries to write it again when it ends, and complains.
+    """
+    with suppress(OSError, ValueError):  # some object of the program's, with no descriptor
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != stream.fileno():
             os.dup2(null, stream.fileno())
             os.close(null)
-    return first
 
 
 def stop() -> Description | None:

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 
 	python3 "github.com/go-python/cpy3"
 
@@ -152,7 +151,8 @@ func (in *Interpreter) boot(argv []string, files map[string][]byte) error {
 		return fmt.Errorf("embedpy: a pipe for signals: %w", err)
 	}
 	pySignals := python3.PyList_New(0)
-	for _, sig := range handled() {
+	handled := handledSignals()
+	for _, sig := range handled {
 		number := python3.PyLong_FromLong(int(sig))
 		python3.PyList_Append(pySignals, number)
 		number.DecRef()
@@ -162,22 +162,10 @@ func (in *Interpreter) boot(argv []string, files map[string][]byte) error {
 		return in.exception()
 	}
 	result.DecRef()
-	for _, sig := range handled() {
+	for _, sig := range handled {
 		capi.HandleOnMainThread(sig)
 	}
 	return nil
-}
-
-// handled lists the signals that Python handles. What was ignored when the
-// process was started stays ignored: nohup, background jobs.
-func handled() []syscall.Signal {
-	var list []syscall.Signal
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-		if !capi.IgnoredAtStart(sig) {
-			list = append(list, sig)
-		}
-	}
-	return list
 }
 
 // acquire takes the GIL; release gives it back, so that Python's other threads
@@ -260,7 +248,9 @@ func (in *Interpreter) Call(ctx context.Context, module, function string, arg []
 	}
 	// The interrupt may have come when the function was already done; the next
 	// call must not get it.
+	in.release()
 	<-interrupted
+	in.acquire()
 	capi.ClearInterrupt()
 	var pyErr *Error
 	if errors.As(err, &pyErr) && pyErr.cause == nil {

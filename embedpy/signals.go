@@ -28,6 +28,20 @@ type signals struct {
 // A signal that was ignored when the process was started stays ignored.
 func (in *Interpreter) Signals() <-chan os.Signal { return in.signals.channel }
 
+// handledSignals lists the signals that Python is to handle. What was ignored
+// when the process was started stays ignored: nohup, background jobs.
+func handledSignals() []syscall.Signal {
+	var handled []syscall.Signal
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		if capi.IgnoredAtStart(sig) {
+			capi.Ignore(sig)
+		} else {
+			handled = append(handled, sig)
+		}
+	}
+	return handled
+}
+
 // listen returns the file descriptor that Python is to write to.
 func (s *signals) listen() (wakeup int, err error) {
 	var ends [2]int
@@ -60,6 +74,7 @@ func (s *signals) forward() {
 			return
 		}
 		for _, number := range buffer[:n] {
+			capi.Wake()
 			sig := syscall.Signal(number)
 			if sig == syscall.SIGINT && s.own.Load() > 0 {
 				s.own.Add(-1)

@@ -72,6 +72,7 @@ const char *capi_load(const char *path) {
 /* ---- starting ---- */
 
 static pthread_t main_thread; /* the thread that started Python */
+static unsigned long main_ident; /* Python's name for it */
 static pid_t owner;           /* the process that did: not a forked child */
 
 /* 3.14 and later (PEP 741): options by name. Its defaults are those of an
@@ -113,9 +114,11 @@ static int initialize_by_struct(size_t argc, char *const *argv, char *error, siz
 int capi_initialize(size_t argc, char *const *argv, char *error, size_t size) {
     main_thread = pthread_self();
     owner = getpid();
-    if (dlsym(library, "PyInitConfig_Create"))
-        return initialize_by_name(argc, argv, error, size);
-    return initialize_by_struct(argc, argv, error, size);
+    int failed = dlsym(library, "PyInitConfig_Create")
+                     ? initialize_by_name(argc, argv, error, size)
+                     : initialize_by_struct(argc, argv, error, size);
+    if (!failed) main_ident = PyThread_get_thread_ident();
+    return failed;
 }
 
 /* The main thread of the process, not any other. */
@@ -141,6 +144,8 @@ __attribute__((constructor)) static void note_ignored(void) {
 
 int capi_ignored_at_start(int sig) { return ignored[sig]; }
 
+void capi_ignore(int sig) { signal(sig, SIG_IGN); }
+
 /* The kernel may give a signal to any thread, but only the main one runs
    Python's handlers, and only there does a sleep, a read or a poll that waits
    have to be cut short. */
@@ -164,18 +169,17 @@ void capi_handle_on_main_thread(int sig) {
     sigaction(sig, &action, NULL);
 }
 
-static int raise_interrupt(void *unused) {
-    PyErr_SetNone(PyExc_KeyboardInterrupt);
-    return -1;
-}
-
-/* From any thread. A signal, because nothing else ends a wait; where SIGINT is
-   ignored, Python is interrupted when it next runs code of its own. */
+/* From any thread, without the GIL. A signal, because nothing else ends a wait;
+   where SIGINT is ignored, an exception for when Python next runs code. (Not
+   Py_AddPendingCall: before 3.13 it does not reach a main thread that is busy.) */
 void capi_interrupt(void) {
-    if (ignored[SIGINT])
-        Py_AddPendingCall(raise_interrupt, NULL);
-    else
+    if (!ignored[SIGINT]) {
         pthread_kill(main_thread, SIGINT);
+        return;
+    }
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyThreadState_SetAsyncExc(main_ident, PyExc_KeyboardInterrupt);
+    PyGILState_Release(state);
 }
 
 /* On the main thread, with the GIL: takes back an interrupt that came too late
@@ -186,8 +190,13 @@ void capi_clear_interrupt(void) {
     sigaddset(&set, SIGINT);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     if (PyErr_CheckSignals() < 0) PyErr_Clear();
-    if (ignored[SIGINT] && Py_MakePendingCalls() < 0) PyErr_Clear();
+    PyThreadState_SetAsyncExc(main_ident, NULL);
 }
+
+/* From any thread: ends a wait of the main thread that a signal to another
+   thread did not end, because the program has set a handler that is not
+   wrapped, as asyncio does. Go uses SIGURG for itself and expects it any time. */
+void capi_wake(void) { pthread_kill(main_thread, SIGURG); }
 
 /* ---- Go functions in Python ---- */
 

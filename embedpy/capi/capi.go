@@ -12,8 +12,8 @@
 //   - Python.h makes declarations of them, capi.c the pointers and the loading
 //   - pkg-config and python3.pc lead cgo to Python.h when it builds cpy3
 //
-// Except for [Load] and [Interrupt], what is here needs the GIL and is called
-// on the main thread; package embedpy sees to both.
+// Except for [Load], [Interrupt] and [Wake], what is here needs the GIL and is
+// called on the main thread; package embedpy sees to both.
 package capi
 
 // #cgo linux LDFLAGS: -ldl
@@ -78,16 +78,24 @@ func Bytes(o *python3.PyObject) []byte {
 // nohup does with SIGHUP and shells do with SIGINT for a background job.
 func IgnoredAtStart(sig syscall.Signal) bool { return C.capi_ignored_at_start(C.int(sig)) != 0 }
 
+// Ignore turns sig off. Go itself turns on again what was off at the start.
+func Ignore(sig syscall.Signal) { C.capi_ignore(C.int(sig)) }
+
 // HandleOnMainThread makes the Python handler that was just installed for sig
 // run on the main thread, whichever thread the kernel gives the signal to.
 func HandleOnMainThread(sig syscall.Signal) { C.capi_handle_on_main_thread(C.int(sig)) }
 
 // Interrupt raises KeyboardInterrupt on the main thread, and ends what it waits
-// for. Any goroutine may call it; the GIL is not needed.
+// for unless SIGINT is ignored. Any goroutine may call it; the caller must not
+// keep the main thread from giving up the GIL.
 func Interrupt() { C.capi_interrupt() }
 
 // ClearInterrupt takes back an [Interrupt] that Python has not yet raised.
 func ClearInterrupt() { C.capi_clear_interrupt() }
+
+// Wake ends what the main thread waits for, if a signal that Python handles has
+// come. Any goroutine may call it.
+func Wake() { C.capi_wake() }
 
 // A Function is a Go function that Python can call. It gets a copy of the bytes
 // that Python passed, and runs without the GIL on the thread that called it.

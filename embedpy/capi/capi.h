@@ -12,9 +12,11 @@ int capi_initialize(size_t argc, char *const *argv, char *error, size_t size);
 int capi_on_main_thread(void);
 
 int capi_ignored_at_start(int sig);
+void capi_ignore(int sig);
 void capi_handle_on_main_thread(int sig);
 void capi_interrupt(void);
 void capi_clear_interrupt(void);
+void capi_wake(void);
 
 PyObject *capi_new_function(const char *name, long number, PyObject *error_class);
 
