@@ -31,7 +31,7 @@ def replica(pg_url: URL, pg_replica: URL) -> URL:
 def replayed(primary: Engine, replica: Engine) -> None:
     """Wait until the replica has everything that the primary has written so far."""
     with primary.connect() as c:
-        position = c.scalar(text("SELECT pg_current_wal_lsn()::text"))
+        position = c.scalar(text("SELECT pg_current_wal_insert_lsn()::text"))
     with replica.connect() as c:
         caught_up = text("SELECT pg_last_wal_replay_lsn() >= CAST(:position AS pg_lsn)")
         for _ in range(600):
