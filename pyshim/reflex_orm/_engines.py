@@ -114,7 +114,7 @@ def async_engine(url: str | URL | None = None) -> AsyncEngine:
 def _forget_closed_loops() -> None:
     # An engine refers to its loop through its connections, so a weak key would never go.
     for key in [key for key in _async_engines if key[0].is_closed()]:
-        _async_engines.pop(key).sync_engine.dispose(close=False)
+        del _async_engines[key]
 
 
 # What a fork inherited is kept, never collected: closing it would act on the parent's connection
