@@ -4,6 +4,7 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/reflex-dev/reflex-orm/embedpy/capi"
 )
@@ -74,7 +75,7 @@ func (s *signals) forward() {
 			return
 		}
 		for _, number := range buffer[:n] {
-			capi.Wake()
+			wake()
 			sig := syscall.Signal(number)
 			if sig == syscall.SIGINT && s.own.Load() > 0 {
 				s.own.Add(-1)
@@ -85,6 +86,14 @@ func (s *signals) forward() {
 			default:
 			}
 		}
+	}
+}
+
+// wake sees to it that the main thread hears of a signal now. A signal that comes
+// when a wait is about to begin does not end it: so wake asks a few times.
+func wake() {
+	for _, delay := range []time.Duration{0, 10 * time.Millisecond, 100 * time.Millisecond, time.Second} {
+		time.AfterFunc(delay, capi.Wake)
 	}
 }
 
