@@ -27,7 +27,8 @@ def configure(**options: Any) -> None:
         orm.configure(connect_args={"connect_timeout": 5}, pool_size=20)
 
     They come before the ``SQLALCHEMY_*`` variables; ``connect_args`` are merged
-    with ours. SQLAlchemy checks them when the first engine is made. For events,
+    with ours. Where both ``creator`` and ``async_creator`` are given, each kind
+    of engine takes its own. SQLAlchemy checks them when the first engine is made. For events,
     listen on `engine` or on ``sqlalchemy.Engine``; for routing, write a
     ``Session`` class with ``get_bind``, over ``engine(url)`` of each database.
 

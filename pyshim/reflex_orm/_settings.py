@@ -30,6 +30,8 @@ def engine_options(
     merged = {**options, **configured}
     if "connect_args" in options and "connect_args" in configured:
         merged["connect_args"] = {**options["connect_args"], **configured["connect_args"]}
+    if {"creator", "async_creator"} <= merged.keys():  # one is for the other kind of engine
+        del merged["creator" if dialect.is_async else "async_creator"]
     return merged
 
 

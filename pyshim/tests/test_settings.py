@@ -169,6 +169,29 @@ def test_configure_a_creator(script: Script, tmp_path: object) -> None:
     assert printed == f"{tmp_path}/real.db\n"
 
 
+def test_configure_a_creator_of_each_kind(script: Script, tmp_path: object) -> None:
+    printed = script(
+        f"""
+        import aiosqlite, asyncio, sqlite3, reflex_orm as orm
+        from sqlalchemy import text
+        orm.configure(
+            creator=lambda: sqlite3.connect(r"{tmp_path}/sync.db"),
+            async_creator=lambda: aiosqlite.connect(r"{tmp_path}/async.db"),
+        )
+        query = text("SELECT file FROM pragma_database_list")
+        with orm.session("sqlite:///x.db") as s:
+            print(s.scalar(query))
+        orm.engine("sqlite:///x.db").dispose()
+        async def main():
+            async with orm.asession("sqlite+aiosqlite:///x.db") as s:
+                print(await s.scalar(query))
+            await orm.async_engine("sqlite+aiosqlite:///x.db").dispose()
+        asyncio.run(main())
+        """
+    )
+    assert printed == f"{tmp_path}/sync.db\n{tmp_path}/async.db\n"
+
+
 def test_configure_keeps_one_memory_database(script: Script) -> None:
     printed = script(
         """
