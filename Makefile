@@ -4,6 +4,7 @@
 # in embedpy/capi, so that no CPython and no pkg-config are needed to build.
 export PKG_CONFIG := '$(CURDIR)/embedpy/capi/pkg-config'
 
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 PYTHON ?= python3
 CACHE  := $(CURDIR)/.cache
 LINT   := $(CACHE)/lint
@@ -18,7 +19,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## bin/reflex
-	go build -o bin/reflex ./cmd/reflex
+	go build -ldflags "-X main.release=$(VERSION)" -o bin/reflex ./cmd/reflex
 
 .PHONY: demo
 demo: build ## examples/shop, from models to a migrated SQLite database
