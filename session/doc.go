@@ -1,0 +1,41 @@
+// Package session opens pgx connection pools on the database that REFLEX_DB_URL
+// names, for Go services that stand beside a Python application.
+//
+//	pool, err := session.Open(ctx)
+//	if err != nil {
+//		return err
+//	}
+//	defer pool.Close()
+//	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+//		_, err := tx.Exec(ctx, "UPDATE orders SET status = $1 WHERE id = $2", "PAID", 7)
+//		return err
+//	})
+//
+// The pool is a plain *pgxpool.Pool: there is no layer of ours around it.
+//
+// # The URL
+//
+// REFLEX_DB_URL is a SQLAlchemy URL, and it means here what it means there:
+//
+//	postgresql[+driver]://user:password@host:port/database?parameter=value
+//
+// It is split as SQLAlchemy 2.1 splits it (sqlalchemy/engine/url.py), and the
+// parameters are read as the driver reads them: psycopg (the default), psycopg2,
+// asyncpg or pg8000. So user, password, database and parameters are
+// percent-decoded and the host is not; asyncpg takes ssl=require where psycopg
+// takes sslmode=require; a part that is unset falls back to libpq's defaults, the
+// PG* variables, .pgpass and service files for the drivers that read those.
+//
+// What a driver would do and pgx can't is an error that names the parameter, and
+// never a different connection. The same holds for what SQLAlchemy itself would
+// drop without a word, such as text after the brackets of an IPv6 address.
+// Parameters that only tune the Python client, such as prepare_threshold, are
+// accepted and never sent to the server. As in pgx, one password serves all hosts.
+//
+// # Secrets
+//
+// No error of this package holds the password or the whole URL, and neither do
+// %v of a *pgxpool.Config or ConnString of the configuration in it. The password
+// stands in ConnConfig.Password alone, where pgx needs it: don't print
+// *ConnConfig itself. [Redact] makes a URL fit for a log.
+package session

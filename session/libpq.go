@@ -1,0 +1,298 @@
+package session
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// libpq is what psycopg and psycopg2 make of a URL: SQLAlchemy's
+// _PGDialect_common_psycopg.create_connect_args, then libpq's own rules.
+func (u *sqlURL) libpq() (*target, error) {
+	t := &target{driver: u.driverName(), keywords: u.base(), password: u.password, readsEnv: true}
+	hosts, ports, err := u.multihost()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range u.query {
+		name := p.name
+		if u.driver == "psycopg2" && name == "database" { // psycopg2.extensions.make_dsn
+			if u.database != "" || u.get("dbname") != nil {
+				return nil, u.refuse(name, "is given beside dbname")
+			}
+			name = "dbname"
+		}
+		if u.driver != "psycopg2" && (name == "prepare_threshold" || name == "autocommit") {
+			continue // of the Python client: pgx prepares, and commits, by its own rules
+		}
+		if _, ok := libpqKeywords[name]; !ok {
+			return nil, u.refuse(name, unknownParameter)
+		}
+		if name == "host" || name == "port" && hosts != nil {
+			continue
+		}
+		if len(p.values) > 1 {
+			return nil, u.refuse(name, repeated)
+		}
+		if name == "password" {
+			t.password = p.values[0]
+			continue
+		}
+		t.keywords[name] = p.values[0]
+	}
+	if hosts != nil {
+		t.keywords["host"] = strings.Join(hosts, ",")
+		if list := strings.Join(ports, ","); list != "" {
+			t.keywords["port"] = list
+		}
+	}
+	t.libpqEnv()
+	return t, nil
+}
+
+// libpqEnv adds the variables that libpq reads and pgx doesn't. A service file
+// goes before them, and pgx reads that later, so then they are left out.
+func (t *target) libpqEnv() {
+	if t.keywords["service"] != "" || os.Getenv("PGSERVICE") != "" {
+		return
+	}
+	for name, k := range libpqKeywords {
+		value := os.Getenv(k.env)
+		if _, set := t.keywords[name]; k.env != "" && value != "" && !set {
+			t.keywords[name] = value
+		}
+	}
+}
+
+// keyword is a connection parameter of libpq 18 (PostgreSQL's manual, 32.1.2).
+// pgx sends those that it doesn't know to the server: apply puts them where they
+// belong instead. It is nil for those that pgx reads itself.
+type keyword struct {
+	env   string // where pgx doesn't read the variable
+	apply func(conn *pgx.ConnConfig, name, value string) error
+}
+
+var libpqKeywords = map[string]keyword{
+	"service": {}, "user": {}, "password": {}, "passfile": {}, "dbname": {}, "host": {}, "port": {},
+	"connect_timeout": {}, "channel_binding": {}, "require_auth": {}, "target_session_attrs": {},
+	"min_protocol_version": {}, "max_protocol_version": {}, "krbsrvname": {},
+	"sslmode": {}, "sslnegotiation": {}, "sslcert": {}, "sslkey": {}, "sslcertmode": {},
+	"sslpassword": {}, "sslrootcert": {}, "sslsni": {},
+
+	"application_name": {apply: send}, "replication": {apply: send},
+	"client_encoding":           {"PGCLIENTENCODING", onlyUTF8},
+	"fallback_application_name": {apply: fallbackName},
+	"options":                   {apply: expandOptions},
+	"hostaddr":                  {"PGHOSTADDR", ignore}, // see setHostAddr
+	"keepalives":                {apply: ignore},        // these five: see setDialer
+	"keepalives_idle":           {apply: ignore},
+	"keepalives_interval":       {apply: ignore},
+	"keepalives_count":          {apply: ignore},
+	"tcp_user_timeout":          {apply: ignore},
+	"ssl_min_protocol_version":  {"PGSSLMINPROTOCOLVERSION", tlsVersion},
+	"ssl_max_protocol_version":  {"PGSSLMAXPROTOCOLVERSION", tlsVersion},
+	"sslcompression":            {apply: ignore}, // OpenSSL does none any more
+	"gssencmode":                {"PGGSSENCMODE", allowOnly("disable", "prefer")},
+	"gsslib":                    {apply: ignore}, // for GSSAPI, which needs pgconn.RegisterGSSProvider
+	"gssdelegation":             {apply: allowOnly("0")},
+	"load_balance_hosts":        {"PGLOADBALANCEHOSTS", allowOnly("disable")},
+	"sslcrl":                    {"PGSSLCRL", allowOnly()},
+	"sslcrldir":                 {"PGSSLCRLDIR", allowOnly()},
+	"requirepeer":               {"PGREQUIREPEER", allowOnly()},
+	"scram_client_key":          {apply: allowOnly()},
+	"scram_server_key":          {apply: allowOnly()},
+	"oauth_issuer":              {apply: allowOnly()},
+	"oauth_client_id":           {apply: allowOnly()},
+	"oauth_client_secret":       {apply: allowOnly()},
+	"oauth_scope":               {apply: allowOnly()},
+	"sslkeylogfile":             {apply: allowOnly()},
+}
+
+// environmentOptions are libpq's variables for settings of the server.
+var environmentOptions = map[string]string{"PGDATESTYLE": "datestyle", "PGTZ": "timezone", "PGGEQO": "geqo"}
+
+// check holds the keywords against libpq's rules that pgx doesn't enforce.
+func (t *target) check() error {
+	mode := t.keywords["sslmode"]
+	if mode == "" && t.readsEnv {
+		mode = os.Getenv("PGSSLMODE")
+	}
+	modes := []string{"", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
+	if !slices.Contains(modes, mode) {
+		return fmt.Errorf("session: sslmode is not one of %s", strings.Join(modes[1:], ", "))
+	}
+	usesService := t.keywords["service"] != "" || os.Getenv("PGSERVICE") != ""
+	if t.keywords["sslnegotiation"] == "direct" && slices.Index(modes, mode) < 4 && !(usesService && mode == "") {
+		return errors.New("session: sslnegotiation=direct needs sslmode=require or more")
+	}
+	if t.driver != "psycopg" && t.driver != "psycopg2" && t.driver != "psycopg_async" {
+		if os.Getenv("PGSERVICE") != "" && t.keywords["service"] == "" {
+			return fmt.Errorf("session: PGSERVICE is set, which %s doesn't read and pgx does: unset it", t.driver)
+		}
+		return nil
+	}
+	if addresses := t.keywords["hostaddr"]; addresses != "" && t.keywords["host"] == "" && os.Getenv("PGHOST") == "" {
+		if usesService {
+			return errors.New("session: hostaddr with a service file needs host in the URL as well")
+		}
+		t.keywords["host"] = addresses
+	}
+	return nil
+}
+
+// finish deals with the keywords that pgx would send to the server.
+func (t *target) finish(conn *pgx.ConnConfig) error {
+	params := conn.RuntimeParams
+	conn.RuntimeParams = map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if name == "timezone" && t.keywords[name] == "" {
+			continue // PGTZ, below
+		}
+		if _, given := t.keywords[name]; !given && !t.readsEnv {
+			continue
+		}
+		if t.driver == "asyncpg" && t.keywords[name] == "" {
+			continue // PGAPPNAME and PGOPTIONS, which asyncpg doesn't read
+		}
+		k, known := libpqKeywords[name]
+		if !known || k.apply == nil {
+			return fmt.Errorf("session: %s: the parameter %s %s", t.driver, quoteName(name), unknownParameter)
+		}
+		if err := k.apply(conn, name, params[name]); err != nil {
+			return fmt.Errorf("session: %s: %w", t.driver, err)
+		}
+	}
+	if t.readsEnv && t.driver != "asyncpg" {
+		for env, name := range environmentOptions {
+			if value := os.Getenv(env); value != "" && value != "default" && conn.RuntimeParams[name] == "" {
+				conn.RuntimeParams[name] = value
+			}
+		}
+	}
+	if err := setHostAddr(conn, params["hostaddr"]); err != nil {
+		return err
+	}
+	return setDialer(conn, params)
+}
+
+func ignore(*pgx.ConnConfig, string, string) error { return nil }
+
+func send(conn *pgx.ConnConfig, name, value string) error {
+	conn.RuntimeParams[name] = value
+	return nil
+}
+
+// allowOnly takes the values that change nothing, and refuses all others.
+func allowOnly(values ...string) func(*pgx.ConnConfig, string, string) error {
+	return func(_ *pgx.ConnConfig, name, value string) error {
+		if slices.Contains(values, value) {
+			return nil
+		}
+		return fmt.Errorf("the parameter %q %s", name, notInPgx)
+	}
+}
+
+// onlyUTF8 is for client_encoding: pgx reads and writes UTF-8 alone.
+func onlyUTF8(conn *pgx.ConnConfig, name, value string) error {
+	switch strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(value)) {
+	case "utf8", "unicode":
+		return send(conn, name, value)
+	case "auto": // of the locale
+		return nil
+	}
+	return fmt.Errorf("the parameter %q %s: its encoding is always UTF8", name, notInPgx)
+}
+
+func fallbackName(conn *pgx.ConnConfig, _, value string) error {
+	if conn.RuntimeParams["application_name"] == "" { // which sorts before this one
+		conn.RuntimeParams["application_name"] = value
+	}
+	return nil
+}
+
+// expandOptions makes run-time parameters of "-c name=value" and "--name=value".
+// Anything else among the server's options is sent as it is.
+func expandOptions(conn *pgx.ConnConfig, name, value string) error {
+	words := splitOptions(value)
+	settings := map[string]string{}
+	for i := 0; i < len(words); i++ {
+		setting, isLong := strings.CutPrefix(words[i], "--")
+		if !isLong {
+			var isC bool
+			if setting, isC = strings.CutPrefix(words[i], "-c"); !isC {
+				return send(conn, name, value)
+			}
+			if setting == "" && i+1 < len(words) {
+				i++
+				setting = words[i]
+			}
+		}
+		key, text, ok := strings.Cut(setting, "=")
+		if !ok || key == "" {
+			return send(conn, name, value)
+		}
+		settings[strings.ReplaceAll(key, "-", "_")] = text
+	}
+	for key, text := range settings {
+		if conn.RuntimeParams[key] == "" { // the startup message's own go first
+			conn.RuntimeParams[key] = text
+		}
+	}
+	return nil
+}
+
+// splitOptions splits at spaces; a backslash takes the next character as it is
+// (the server's pg_split_opts).
+func splitOptions(s string) (words []string) {
+	var word strings.Builder
+	inWord := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case strings.IndexByte(" \t\n\v\f\r", s[i]) >= 0:
+			if inWord {
+				words = append(words, word.String())
+				word.Reset()
+				inWord = false
+			}
+			continue
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+		}
+		word.WriteByte(s[i])
+		inWord = true
+	}
+	if inWord {
+		words = append(words, word.String())
+	}
+	return words
+}
+
+func tlsVersion(conn *pgx.ConnConfig, name, value string) error {
+	version, ok := map[string]uint16{
+		"TLSv1": tls.VersionTLS10, "TLSv1.0": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11,
+		"TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13,
+	}[strings.ReplaceAll(value, "_", ".")]
+	if !ok {
+		return fmt.Errorf("the parameter %q is not one of TLSv1, TLSv1.1, TLSv1.2, TLSv1.3", name)
+	}
+	set := func(c *tls.Config) {
+		switch {
+		case c == nil:
+		case name == "ssl_min_protocol_version":
+			c.MinVersion = version
+		default:
+			c.MaxVersion = version
+		}
+	}
+	set(conn.TLSConfig)
+	for _, fallback := range conn.Fallbacks {
+		set(fallback.TLSConfig)
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Open connects to the database that [EnvURL] names, waits for its answer to a
+// ping, and returns the pool. The caller closes it. ctx bounds Open alone, not
+// the pool.
+func Open(ctx context.Context, opts ...Option) (*pgxpool.Pool, error) {
+	return OpenURL(ctx, os.Getenv(EnvURL), opts...)
+}
+
+// OpenURL is [Open] for a URL from elsewhere.
+func OpenURL(ctx context.Context, url string, opts ...Option) (*pgxpool.Pool, error) {
+	config, err := ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	for _, option := range opts {
+		if err := option(config); err != nil {
+			return nil, err
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("session: the database does not answer: %w", err)
+	}
+	return pool, nil
+}
