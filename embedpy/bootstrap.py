@@ -186,18 +186,19 @@ def leave(status: int) -> NoReturn:
 
 
 def flush() -> BaseException | None:
-    """Flushes the standard streams. The first error, or None."""
+    """Flushes the standard streams. stdout's error, or None: like Python, which
+    does not fail for a stderr that is full or gone."""
     first: BaseException | None = None
-    for stream in (sys.stdout, sys.stderr):
-        if stream is None:
-            continue
+    for name in ("stderr", "stdout"):
+        stream = getattr(sys, name, None)
         try:
-            stream.flush()
-        except ValueError:  # closed by the program, so nothing is lost
-            pass
+            if stream is not None:
+                stream.flush()
         except OSError as error:
-            first = first or error
+            first = error if name == "stdout" else None
             discard(stream)
+        except Exception:  # closed or replaced by the program, so nothing is lost
+            pass
     return first
 
 

@@ -1,12 +1,15 @@
 package embedpy
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 
 	python3 "github.com/go-python/cpy3"
@@ -80,7 +83,7 @@ func Start(py *Python, opts Options) (*Interpreter, error) {
 	}
 	// UTF-8 mode: files and pipes are UTF-8 in any locale, as in Go.
 	if err := capi.Initialize([]string{py.Executable, "-X", "utf8"}); err != nil {
-		return nil, &LibraryError{Python: py, Reason: err.Error()}
+		return nil, &LibraryError{Python: py, Reason: err.Error(), Fix: cmp.Or(variables(), remake(py.Executable))}
 	}
 	in := &Interpreter{}
 	if err := in.boot(opts.Argv, files); err != nil {
@@ -88,6 +91,21 @@ func Start(py *Python, opts Options) (*Interpreter, error) {
 	}
 	in.release()
 	return in, nil
+}
+
+// variables names those by which Python is told how to start: one of them may
+// be why it does not.
+func variables() string {
+	var set []string
+	for _, kv := range os.Environ() {
+		if strings.HasPrefix(kv, "PYTHON") {
+			set = append(set, kv)
+		}
+	}
+	if set == nil {
+		return ""
+	}
+	return "It may be for one of these variables: " + strings.Join(set, ", ") + "."
 }
 
 func readModules(modules fs.FS) (map[string][]byte, error) {

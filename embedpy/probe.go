@@ -19,7 +19,7 @@ import (
 const oldest = "3.9"
 
 // probeTimeout is for an interpreter that does not answer. Tests shorten it.
-var probeTimeout = 10 * time.Second
+var probeTimeout = 5 * time.Second
 
 //go:embed probe.py
 var probeScript string

@@ -58,7 +58,7 @@ static PyObject *object(const char *name) {
 const char *capi_load(const char *path) {
     /* GLOBAL: extension modules find Python's functions in the process. */
     library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
-    if (!library) return dlerror();
+    if (!library || !dlsym(library, "Py_InitializeFromConfig")) return dlerror();
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         void *address = dlsym(library, functions[i].name);
         if (address) *functions[i].pointer = address;
