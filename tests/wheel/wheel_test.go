@@ -163,7 +163,7 @@ orm.engine().dispose()
 func TestAFreshEnvironment(t *testing.T) {
 	wheel, _ := distribution(t)
 	for _, python := range venv.Interpreters(t) {
-		t.Run(python.Minor(), func(t *testing.T) {
+		t.Run(python.Version, func(t *testing.T) {
 			env := fresh(t, python, wheel, "psycopg[binary]", "aiosqlite")
 			run(t, command{env: bare(t)}, env.Bin("python"), "-W", "error", "-c", "import reflex_orm")
 
