@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from types import CodeType, FrameType, ModuleType, TracebackType
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn
 
 ROOT = "<embedpy>/"
 """Stands for the directory of the modules that exist in memory only."""
@@ -26,7 +26,7 @@ process = os.getpid()
 
 
 class MemoryImporter:
-    """Imports modules from a dict of file name and content (PEP 451).
+    """Import modules from a dict of file name and content (PEP 451).
 
     ``get_source`` is what shows source lines in tracebacks, and ``get_data`` is
     what ``pkgutil.get_data`` uses.
@@ -35,7 +35,12 @@ class MemoryImporter:
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(
+        self,
+        name: str,
+        path: object = None,  # noqa: ARG002
+        target: object = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
         base = name.replace(".", "/")
         for file, is_package in ((base + "/__init__.py", True), (base + ".py", False)):
             if file in self.files:
@@ -45,7 +50,7 @@ class MemoryImporter:
                 return spec
         return None
 
-    def create_module(self, spec: ModuleSpec) -> None:
+    def create_module(self, spec: ModuleSpec) -> None:  # noqa: ARG002
         return None
 
     def exec_module(self, module: ModuleType) -> None:
@@ -75,20 +80,23 @@ class MemoryImporter:
 
 
 def start(argv: list[str], files: dict[str, bytes], wakeup_fd: int, signals: list[int]) -> None:
+    """Set up what Options has, and the signals that are Python's from now on."""
     sys.argv[:] = argv
     if files:
-        sys.meta_path.insert(0, MemoryImporter(files))  # type: ignore[arg-type]
+        sys.meta_path.insert(0, MemoryImporter(files))
     for number in signals:
         # asyncio.run takes SIGINT over only from exactly this handler.
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else terminate)
     signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
 
 
-def terminate(number: int, frame: FrameType | None) -> NoReturn:
+def terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    """End the program as a shell counts it."""
     raise SystemExit(128 + number)
 
 
 def call(module: str, function: str, arg: bytes) -> bytes | Description:
+    """Call a function and return its answer, or the exception that it raised."""
     try:
         result = getattr(importlib.import_module(module), function)(arg)
         if result is None:
@@ -100,20 +108,21 @@ def call(module: str, function: str, arg: bytes) -> bytes | Description:
         if os.getpid() != process:
             leave(0)
         return result
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         if os.getpid() != process:
             leave_with(error)
         return describe(error)
 
 
 def describe(error: BaseException) -> Description:
+    """What Go is told of an exception."""
     kind = type(error)
     name = kind.__qualname__
     if kind.__module__ != "builtins":
         name = f"{kind.__module__}.{name}"
     try:
         message = str(error)
-    except Exception:
+    except Exception:  # noqa: BLE001
         message = "(its __str__ failed)"
     return (
         encode(name),
@@ -125,15 +134,18 @@ def describe(error: BaseException) -> Description:
 
 
 def encode(text: str) -> bytes:
+    """UTF-8, of any str."""
     return text.encode("utf-8", "backslashreplace")
 
 
 def format_traceback(error: BaseException) -> str:
+    """The traceback from the first frame that is not of this file."""
     import traceback  # only here: it is slow to import
 
     try:
-        return "".join(traceback.format_exception(type(error), error, first_frame(error.__traceback__)))
-    except Exception as failure:  # such as MemoryError
+        frames = first_frame(error.__traceback__)
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except Exception as failure:  # noqa: BLE001 - such as MemoryError
         return f"(no traceback: {failure!r})\n"
 
 
@@ -171,7 +183,7 @@ def go_error(error: BaseException) -> int:
 
 
 def leave_with(error: BaseException) -> NoReturn:
-    """Ends a forked child as Python would have ended it: Go cannot run there."""
+    """End a forked child as Python would have ended it: Go cannot run there."""
     if isinstance(error, SystemExit):
         if error.code is not None and not isinstance(error.code, int):
             print(error.code, file=sys.stderr)
@@ -181,29 +193,32 @@ def leave_with(error: BaseException) -> NoReturn:
 
 
 def leave(status: int) -> NoReturn:
+    """End a forked child."""
     flush()
     os._exit(status)
 
 
 def flush() -> BaseException | None:
-    """Flushes the standard streams. stdout's error, or None: like Python, which
-    does not fail for a stderr that is full or gone."""
-    first: BaseException | None = None
+    """Flush the standard streams. Returns stdout's error.
+
+    Like Python, it makes nothing of a stderr that is full or gone.
+    """
+    failure: BaseException | None = None
     for name in ("stderr", "stdout"):
         stream = getattr(sys, name, None)
         try:
             if stream is not None:
                 stream.flush()
         except OSError as error:
-            first = error if name == "stdout" else None
+            failure = error if name == "stdout" else None
             discard(stream)
-        except Exception:  # closed or replaced by the program, so nothing is lost
+        except Exception:  # noqa: BLE001 - closed or replaced by the program: nothing is lost
             pass
-    return first
+    return failure
 
 
-def discard(stream: TextIO) -> None:
-    """Leads what is left in a stream's buffer to nowhere.
+def discard(stream: Any) -> None:
+    """Lead what is left in a stream's buffer to nowhere.
 
     Without this, Python tries to write it again when it ends, and complains.
     """
@@ -215,6 +230,7 @@ def discard(stream: TextIO) -> None:
 
 
 def stop() -> Description | None:
+    """What comes before Py_FinalizeEx. Returns why stdout could not be flushed."""
     signal.set_wakeup_fd(-1)
     error = flush()
     return None if error is None else describe(error)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,7 +34,8 @@ type script struct {
 	Arg    []byte
 }
 
-// An outcome is how a call ended, or Start (Call "start") or Close ("close").
+// An outcome is how a call ended, or Start (Call "start") or Close ("close"). Of
+// something huge there is only the size.
 type outcome struct {
 	Call      string
 	Answer    []byte
@@ -77,6 +77,9 @@ func runScript(file string) int {
 			o.Err = err.Error()
 			o.IsGoError, o.Cancelled = errors.Is(err, errGo), errors.Is(err, context.Canceled)
 			errors.As(err, &o.Exception)
+		}
+		if len(answer) > 1<<20 || len(o.Err) > 1<<20 {
+			o = outcome{Call: call, Answer: fmt.Appendf(nil, "%d bytes", len(answer)), Err: fmt.Sprintf("%d bytes", len(o.Err))}
 		}
 		outcomes = append(outcomes, o)
 	}
@@ -121,7 +124,6 @@ type child struct {
 	cmd            *exec.Cmd
 	file           string
 	stdout, stderr bytes.Buffer
-	ready          *io.PipeReader // what it prints, while it runs
 }
 
 // prepare makes a child; configure may change how it is started.
