@@ -44,7 +44,7 @@ type meaning struct {
 var stricter = map[string]string{
 	"postgresql://u:p@ss@h1/db":                                   "%40",                  // a host named ss@h1
 	"postgresql://u@corp:p@h1/db":                                 "%40",                  // a host named corp:p@h1
-	"postgresql://u:p@h/db?application_name=it's\n":               "drop that part",       // drops the new line
+	"postgresql://u:p@h/db?application_name=it's\\\n":             "drop that part",       // drops the new line
 	"postgresql://u:p@h/db?application_name=a&application_name=b": "given more than once", // sends "['a', 'b']"
 	"postgresql+asyncpg://u:p@h/db?ssl=require&ssl=disable":       "given more than once", // takes a list as no TLS
 }
