@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -135,6 +136,7 @@ type request struct {
 
 // runDB runs one of Alembic's commands and returns how it ended.
 func runDB(ctx context.Context, where *location, args []string) error {
+	dumpNoCore()
 	if err := where.enter(); err != nil {
 		return err
 	}
@@ -173,8 +175,12 @@ func runDB(ctx context.Context, where *location, args []string) error {
 		return nil // whoever read our output has seen enough
 	case g.signal() != 0:
 		return &signalError{g.signal()}
+	case ended.Kind == "interrupted": // by env.py, or by a signal whose news is still on its way
+		return &signalError{syscall.SIGINT}
+	case ended.Kind == "terminated":
+		return &signalError{syscall.SIGTERM}
 	case ended.Kind == "guard":
-		return g.err()
+		return &redactedError{ended.Message, g.err()}
 	}
 	return &ended
 }

@@ -71,6 +71,15 @@ func (o *outcome) status() int {
 	return exitFailed
 }
 
+// redactedError is an error whose text the driver has freed of passwords.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.err }
+
 // exitStatus is the one place where an error becomes a number.
 func exitStatus(err error) int {
 	var (
@@ -81,6 +90,7 @@ func exitStatus(err error) int {
 		unreachable *lock.UnreachableError
 		python      *embedpy.NotFoundError
 		library     *embedpy.LibraryError
+		raised      *embedpy.Error // the driver raises nothing, so Python is broken
 	)
 	switch {
 	case err == nil:
@@ -91,7 +101,7 @@ func exitStatus(err error) int {
 		return exitLocked
 	case errors.As(err, &unreachable), errors.Is(err, session.ErrNotPostgres):
 		return exitDatabase
-	case errors.As(err, &python), errors.As(err, &library):
+	case errors.As(err, &python), errors.As(err, &library), errors.As(err, &raised):
 		return exitEnvironment
 	case errors.As(err, &usage):
 		return exitUsage
@@ -116,8 +126,12 @@ func report(stderr io.Writer, err error) {
 		}
 	}
 	fmt.Fprintf(stderr, "%s %s\n", paint(stderr, "Error:"), strings.TrimSpace(err.Error()))
-	if ended != nil && ended.Hint != "" {
+	var raised *embedpy.Error
+	switch {
+	case ended != nil && ended.Hint != "":
 		fmt.Fprintf(stderr, "Next: %s\n", ended.Hint)
+	case errors.As(err, &raised) && os.Getenv("PYTHONPATH") != "":
+		fmt.Fprintln(stderr, "Next: look for a file on PYTHONPATH that has the name of one of Python's own modules")
 	}
 }
 

@@ -16,11 +16,12 @@ Alembic does all of the migrating. Nothing here knows what a migration is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from dataclasses import asdict
 
-from . import failure
+from . import failure, secrets
 
 # The first release that reads pyproject.toml, and in which
 # CommandLine.subparsers can be extended.
@@ -35,9 +36,11 @@ def main(request: str) -> str:
     `init` writes. The answer is a `failure.Outcome` as JSON. Nothing is
     raised, not even SystemExit: how a run ends is for the caller to decide.
     """
+    secrets.clean_streams()
     try:
         outcome = _run(json.loads(request))
-        sys.stdout.flush()
+        with contextlib.suppress(AttributeError, ValueError):  # replaced or closed by env.py
+            sys.stdout.flush()
     except BaseException as exc:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are outcomes too
         outcome = failure.describe(exc)
     return json.dumps(asdict(outcome))
@@ -68,7 +71,7 @@ def _run(request: dict[str, object]) -> failure.Outcome:
 def _unusable_alembic() -> failure.Outcome | None:
     try:
         import alembic.config  # a directory named alembic is not the package
-    except ImportError as exc:
+    except Exception as exc:  # noqa: BLE001 - a broken installation raises anything
         return failure.missing_alembic(exc)
     release = tuple(int(part) for part in alembic.__version__.split(".")[:2] if part.isdigit())
     if release < OLDEST_ALEMBIC:

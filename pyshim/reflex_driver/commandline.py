@@ -54,7 +54,8 @@ class CommandLine(alembic.config.CommandLine):
                 self.parser.error("a command is missing; `reflex db --help` lists them")
         except SystemExit as exc:  # argparse has printed its message, or the help
             return failure.Outcome("usage") if exc.code else failure.Outcome("ok")
-        self._traceback = options.traceback or options.raiseerr
+        whole = options.traceback or options.raiseerr
+        changes = getattr(options, "changes_database", False) and not getattr(options, "sql", False)
         options.raiseerr = True  # CommandError comes to us instead of ending the process
         try:
             toml, ini = self._inis_from_config(options)
@@ -63,7 +64,7 @@ class CommandLine(alembic.config.CommandLine):
             )
             self.run_cmd(config, options)
         except BaseException as exc:  # noqa: BLE001 - each is an outcome
-            return failure.describe(exc, whole=self._traceback)
+            return failure.describe(exc, whole=whole, changes=changes)
         return failure.Outcome("ok")
 
     def run_cmd(self, config: alembic.config.Config, options: argparse.Namespace) -> None:

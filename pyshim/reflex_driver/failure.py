@@ -10,6 +10,8 @@ connection in errors of any type, but each comes out of SQLAlchemy's `connect`.
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import sysconfig
 import traceback
@@ -29,7 +31,8 @@ class Outcome:
     """How a run ended.
 
     `kind` is one of: ok, failed, usage, environment, database, guard (the Go
-    side knows why), interrupted, pipe (the reader of stdout went away).
+    side knows why), interrupted, terminated, pipe (the reader of stdout went
+    away).
     """
 
     kind: str
@@ -37,6 +40,8 @@ class Outcome:
     hint: str = ""
     traceback: str = ""
 
+
+_PROCESS = os.getpid()
 
 # What `pip install` calls the drivers whose module has another name.
 _PACKAGES = {
@@ -57,30 +62,48 @@ _NEXT_STEPS = {
     "Target database is not up to date": "`reflex db upgrade head` first",
     "New upgrade operations detected": "`reflex db makemigrations -m MESSAGE` writes them",
     "Neither alembic.ini": "`reflex db init` starts one here; -C DIR or -c FILE point at another",
-    "No 'script_location'": "set script_location, or start with `reflex db init`",
+    "No 'script_location'": "set script_location in that file's [alembic], or in the section that "
+    "-n names; or start with `reflex db init`",
+    "Incorrect TOML format": "tool.alembic in pyproject.toml must be a table: [tool.alembic]",
 }
 
 
-def describe(exc: BaseException, *, whole: bool = False) -> Outcome:
-    """Sort `exc`; `whole` asks for the whole traceback."""
+def describe(exc: BaseException, *, whole: bool = False, changes: bool = False) -> Outcome:
+    """Sort `exc`.
+
+    `whole` asks for the whole traceback. `changes` says that the command was to
+    change a database: then it has failed even if all that is missing is
+    somebody to read its output. In a forked child there is nobody to tell, and
+    `exc` is raised again.
+    """
+    if os.getpid() != _PROCESS:
+        raise exc
     outcome = _sort(exc)
-    if whole and outcome.kind != "interrupted":
+    if outcome.kind == "pipe" and (changes or not _reader_is_gone()):
+        outcome = _failed(exc)
+    if whole and outcome.kind not in ("interrupted", "terminated"):
         outcome.traceback = "".join(traceback.format_exception(exc))
     outcome.message = secrets.redact(outcome.message)
     outcome.traceback = secrets.redact(outcome.traceback)
     return outcome
 
 
-def missing_alembic(exc: ImportError) -> Outcome:
+def missing_alembic(exc: Exception) -> Outcome:
     """`import alembic` failed, or found something that is not Alembic."""
-    found = sys.modules.get("alembic")
+    name = (getattr(exc, "name", None) or "alembic").partition(".")[0]
+    found = sys.modules.get(name)
     where = getattr(found, "__file__", None) or list(getattr(found, "__path__", []))
     if found is not None and not str(where).startswith(sys.prefix):
-        message = f"`import alembic` finds {where}, which is not Alembic ({exc})"
-        hint = "take the project's directory out of PYTHONPATH, or give the directory another name"
+        what = {"alembic": "Alembic", "sqlalchemy": "SQLAlchemy"}.get(name, f"the module {name}")
+        message = f"`import {name}` finds {where}, which is not {what} ({_text(exc)})"
+        hint = "take its directory out of PYTHONPATH, or give it another name"
         return Outcome("environment", message, hint)
-    message = f"Alembic can't be imported by {sys.executable}: {exc}"
-    return Outcome("environment", message, _pip("alembic"))
+    if isinstance(exc, ModuleNotFoundError) and found is None:
+        message = f"Alembic can't be imported by {sys.executable}: {exc}"
+        return Outcome("environment", message, _pip(name))
+    text = "".join(traceback.format_exception_only(exc)).strip()
+    message = f"Alembic can't be imported by {sys.executable}: {text}"
+    return Outcome("environment", message, _pip("alembic", "--force-reinstall "))
 
 
 def old_alembic(version: str, oldest: tuple[int, ...]) -> Outcome:
@@ -90,29 +113,37 @@ def old_alembic(version: str, oldest: tuple[int, ...]) -> Outcome:
     return Outcome("environment", message, _pip(f"alembic>={least}"))
 
 
-def _pip(requirement: str) -> str:
-    return f'"{sys.executable}" -m pip install "{requirement}"'
+def _pip(requirement: str, options: str = "") -> str:
+    return f'"{sys.executable}" -m pip install {options}"{requirement}"'
 
 
 def _sort(exc: BaseException) -> Outcome:
     if _named(exc, "_reflex", "GoError"):
         return Outcome("guard", str(exc))
-    if isinstance(exc, KeyboardInterrupt) or (isinstance(exc, SystemExit) and exc.code == 143):
+    if isinstance(exc, KeyboardInterrupt):
         return Outcome("interrupted")
+    if isinstance(exc, SystemExit) and exc.code == 143:  # from embedpy's handler of SIGTERM
+        return Outcome("terminated")
     if isinstance(exc, SystemExit):
         return _exited(exc)
     if isinstance(exc, BrokenPipeError):
         return Outcome("pipe")
     if isinstance(exc, UsageError):
         return Outcome("usage", str(exc))
-    return _driver(exc) or _url(exc) or _connection(exc) or _failed(exc)
+    return _driver(exc) or _url(exc) or _connection(exc) or _configuration(exc) or _failed(exc)
 
 
 def _exited(exc: SystemExit) -> Outcome:
-    if exc.code in (None, 0):
-        return Outcome("ok")
+    """env.py or a revision left; the command is not done, whatever status it asked for."""
     text = f"sys.exit({exc.code!r}) was called while the command ran"
     return Outcome("failed", text, traceback=_own_traceback(exc))
+
+
+def _reader_is_gone() -> bool:
+    """Whether what reads our stdout has ended: a BrokenPipeError may be of another pipe."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _driver(exc: BaseException) -> Outcome | None:
@@ -121,7 +152,7 @@ def _driver(exc: BaseException) -> Outcome | None:
         module = (exc.name or str(exc).split()[0]).partition(".")[0]
         message = f"The database driver can't be imported: {exc}"
         return Outcome("environment", message, _pip(_PACKAGES.get(module, module)))
-    if "greenlet library is required" in str(exc) or "greenlet" == getattr(exc, "name", None):
+    if "greenlet library is required" in _text(exc) or "greenlet" == getattr(exc, "name", None):
         message = f"An async driver needs greenlet: {exc}"
         return Outcome("environment", message, _pip("sqlalchemy[asyncio]"))
     return None
@@ -136,21 +167,23 @@ _URL_HINT = (
 
 def _url(exc: BaseException) -> Outcome | None:
     """A URL that is unset or that SQLAlchemy can't read."""
+    text = _text(exc)
     unset = (isinstance(exc, KeyError) and _came_through(exc, "engine_from_config")) or (
-        _named(exc, "alembic", "CommandError") and "REFLEX_DB_URL is not set" in str(exc)
+        _named(exc, "alembic", "CommandError") and "REFLEX_DB_URL is not set" in text
     )
-    if unset or (_came_through(exc, "_parse_url", "make_url") and "got None" in str(exc)):
+    if unset or (_came_through(exc, "_parse_url", "make_url") and "got None" in text):
         message = "No database is named: REFLEX_DB_URL is not set, nor is sqlalchemy.url"
         return Outcome("database", message, _URL_HINT)
-    if not _came_through(exc, "_parse_url", "make_url", "_get_entrypoint", "_assert_value"):
+    reading = ("_parse_url", "make_url", "_get_entrypoint", "_assert_value", "create_connect_args")
+    if not _came_through(exc, *reading):
         return None
-    if "dialects:postgres" in str(exc) and "dialects:postgresql" not in str(exc):
+    if "dialects:postgres" in text and "dialects:postgresql" not in text:
         message = "The database URL starts with postgres://, which SQLAlchemy does not take"
         return Outcome("database", message, "write postgresql:// or postgresql+psycopg://")
-    if "dialects:driver" in str(exc):
+    if "dialects:driver" in text:
         message = "sqlalchemy.url is still Alembic's example, and REFLEX_DB_URL is not set"
         return Outcome("database", message, _URL_HINT)
-    return Outcome("database", f"The database URL can't be used: {exc}", _URL_HINT)
+    return Outcome("database", f"The database URL can't be used: {text}", _URL_HINT)
 
 
 def _connection(exc: BaseException) -> Outcome | None:
@@ -160,15 +193,29 @@ def _connection(exc: BaseException) -> Outcome | None:
         and frame.f_globals.get("__name__") == "sqlalchemy.engine.default"
         for frame in _frames(exc)
     )
+    text = _plain(exc)
+    if "file is not a database" in text:  # SQLite finds out at the first statement
+        return Outcome("database", f"The file is no SQLite database: {text}", _URL_HINT)
     if not in_connect:
         return None
-    text = _plain(exc)
     hint = (
         "check REFLEX_DB_URL, and that the server runs; --wait 60s waits for one that is starting"
     )
     if "sqlite3." in text:
         hint = "check the path in REFLEX_DB_URL: the directory must be there, and writable"
     return Outcome("database", f"The database can't be reached: {text}", hint)
+
+
+def _configuration(exc: BaseException) -> Outcome | None:
+    """alembic.ini or pyproject.toml that Alembic could not read, for a reason it does not give."""
+    modules = [str(frame.f_globals.get("__name__", "")) for frame in _frames(exc)]
+    of_alembic = [module for module in modules if module.startswith("alembic.")]
+    if not of_alembic or of_alembic[-1] != "alembic.config" or _own_traceback(exc):
+        return None
+    if _named(exc, "alembic", "CommandError") or not isinstance(exc, Exception):
+        return None
+    text = f"alembic.ini or pyproject.toml can't be used: {type(exc).__qualname__}: {_plain(exc)}"
+    return Outcome("failed", text)
 
 
 def _failed(exc: BaseException) -> Outcome:
@@ -187,8 +234,15 @@ def _failed(exc: BaseException) -> Outcome:
 
 def _plain(exc: BaseException) -> str:
     """The exception's text, without SQLAlchemy's link to its documentation."""
-    lines = str(exc).strip().splitlines()
+    lines = _text(exc).strip().splitlines()
     return "\n".join(line for line in lines if not line.startswith("(Background on this error"))
+
+
+def _text(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception:  # noqa: BLE001 - its __str__ is anybody's
+        return "(its text can't be had)"
 
 
 def _own_traceback(exc: BaseException) -> str:

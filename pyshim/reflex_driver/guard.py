@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import functools
 import json
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +144,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._open: dict[int, Any] = {}
+        self._process = os.getpid()
         self._thread = threading.Thread(target=self._cancel_on_signal, name="reflex-interrupts")
 
     def start(self) -> None:
@@ -151,6 +153,8 @@ class Interrupts:
         self._thread.start()
 
     def stop(self) -> None:
+        if os.getpid() != self._process:
+            return  # env.py has forked, and the child has neither the thread nor Go
         _reflex.finish("")
         self._thread.join()
         event.remove(Pool, "connect", self._opened)

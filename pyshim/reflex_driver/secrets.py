@@ -3,29 +3,37 @@
 What is secret is learned from the URLs that a run uses. Text is cleaned of
 each secret in the form in which it was written, decoded and encoded, and of
 whatever stands in the password's place of any other URL.
+
+`clean_streams` puts this before stdout and stderr, where a library's warnings,
+its log and the tracebacks of other threads go without passing through here.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import sys
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VARIABLES = ("REFLEX_DB_URL", "REFLEX_ASYNC_DB_URL", "REFLEX_DB_LOCK_URL")
 MASK = "***"
 
 # Parameters of a URL's query that hold a secret, by libpq's and the drivers' names.
-_SECRET_PARAMETERS = {"password", "passwd", "passphrase", "sslpassword", "ssl_password"}
+_SECRET = r"(?:ssl_?)?pass(?:word|wd|phrase)"
 
 # As SQLAlchemy splits a URL: the password ends at the first @.
-_AUTHORITY = re.compile(r"(\w[\w+]*://[^:/@\s'\"]*):([^@\s]*)@")
-_PARAMETER = re.compile(
-    r"((?:ssl_?)?pass(?:word|wd|phrase)\s*['\"]?\s*[=:]\s*['\"]?)([^\s&'\",)]+)", re.IGNORECASE
-)
+_AUTHORITY = re.compile(r"((?<![\w+])\w[\w+]*://[^:/@\s'\"]*):([^@\s]*)@")
+_QUERY = re.compile(rf"([?&]{_SECRET}=)([^\s&'\"]+)", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"({_SECRET}\s*['\"]?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s&'\",)]+)", re.I)
 
-# A shorter secret would blank out parts of ordinary words; in its place in a
-# URL or a parameter it is still found.
-_SHORTEST = 4
+# A shorter secret would blank out parts of ordinary words. It is found where it
+# stands alone, and the shortest only in their place in a URL or a parameter.
+_LONG, _SHORTEST = 6, 3
 
 _secrets: set[str] = set()
 
@@ -42,22 +50,59 @@ def redact(text: str) -> str:
         known |= _forms(os.environ.get(variable, ""))
     # The longest first: one form can be part of another.
     for secret in sorted(known, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    text = _AUTHORITY.sub(rf"\1:{MASK}@", text)
-    return _PARAMETER.sub(rf"\1{MASK}", text)
+        if len(secret) >= _LONG:
+            text = text.replace(secret, MASK)
+        else:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    return _ASSIGNED.sub(rf"\1{MASK}", redact_urls(text))
+
+
+def redact_urls(text: str) -> str:
+    """`text` without the passwords of the URLs in it, and otherwise unchanged."""
+    if "://" not in text:
+        return text
+    return _QUERY.sub(rf"\1{MASK}", _AUTHORITY.sub(rf"\1:{MASK}@", text))
+
+
+def clean_streams() -> None:
+    """Let no password through to stderr, and no URL's password to stdout.
+
+    stdout may carry SQL that somebody runs (`--sql`), where a word that happens
+    to be the password must stay.
+    """
+    _clean(sys.stdout, redact_urls)
+    _clean(sys.stderr, redact)
+
+
+def _clean(stream: TextIO | None, cleaner: Callable[[str], str]) -> None:
+    if stream is None:  # closed before we were started
+        return
+    write = stream.write
+    # On the object, so that it stays the file that it is for everybody else.
+    stream.write = lambda text: write(cleaner(text))  # type: ignore[method-assign]
 
 
 def _forms(url: str) -> set[str]:
     found = [match[2] for match in _AUTHORITY.finditer(url)]
+    # An @, / or : that was not encoded puts a part of the password into the
+    # host's or the database's place, and so into messages.
+    whole = re.match(r"[\w+]+://[^:/@]*:(.*)@", url, re.DOTALL)
+    if whole:
+        found += [whole[1], *(part for part in re.split(r"[@/:?#]", whole[1]) if len(part) >= _LONG)]
     _, _, query = url.partition("?")
-    found += [value for name, value in parse_qsl(query) if name.lower() in _SECRET_PARAMETERS]
+    found += [value for name, value in parse_qsl(query) if re.fullmatch(_SECRET, name, re.I)]
     for parameter in query.split("&"):
         name, _, raw = parameter.partition("=")
-        if name.lower() in _SECRET_PARAMETERS:
+        if re.fullmatch(_SECRET, name, re.I):
             found.append(raw)
     forms: set[str] = set()
     for secret in found:
-        plain = {secret, unquote(secret), unquote_plus(secret)}
-        forms |= plain | {encode(p, safe="") for p in plain for encode in (quote, quote_plus)}
-        forms |= {repr(p)[1:-1] for p in plain}
+        for plain in {secret, unquote(secret), unquote_plus(secret)}:
+            forms |= {plain, plain.replace("%", "%%"), *map(_encode, (quote, quote_plus), [plain] * 2)}
+            # As part of a longer string that repr() or JSON shows.
+            forms |= {repr(plain)[1:-1], repr(plain + "'\"")[1:-4], json.dumps(plain)[1:-1]}
     return {form for form in forms if len(form) >= _SHORTEST}
+
+
+def _encode(encode: Callable[..., str], plain: str) -> str:
+    return encode(plain, safe="", errors="surrogateescape")
