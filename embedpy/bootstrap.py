@@ -11,10 +11,12 @@ import importlib
 import os
 import signal
 import sys
-from contextlib import suppress
 from importlib.machinery import ModuleSpec
-from types import CodeType, FrameType, ModuleType, TracebackType
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # as in typing, whose import takes longer than all the rest
+if TYPE_CHECKING:
+    from types import CodeType, FrameType, ModuleType, TracebackType
+    from typing import Any, NoReturn
 
 ROOT = "<embedpy>/"
 """Stands for the directory of the modules that exist in memory only."""
@@ -222,11 +224,13 @@ def discard(stream: Any) -> None:
 
     Without this, Python tries to write it again when it ends, and complains.
     """
-    with suppress(OSError, ValueError):  # some object of the program's, with no descriptor
+    try:
         null = os.open(os.devnull, os.O_WRONLY)
         if null != stream.fileno():
             os.dup2(null, stream.fileno())
             os.close(null)
+    except (OSError, ValueError):  # some object of the program's, with no descriptor
+        pass
 
 
 def stop() -> Description | None:
