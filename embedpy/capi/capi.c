@@ -1,4 +1,6 @@
-#define _GNU_SOURCE /* for syscall() */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* for syscall(); cgo may have set it */
+#endif
 #define CAPI_DEFINES_POINTERS
 #include "capi.h"
 

@@ -5,7 +5,7 @@
 //
 // It lets one binary run any CPython from 3.9 to 3.14, without CPython's
 // headers to build it and without a libpython to link. The binding cpy3 is
-// compiled against the [Python.h] in this directory, where each function calls
+// compiled against the Python.h in this directory, where each function calls
 // through a pointer; [Load] opens a libpython and fills the pointers in.
 //
 //   - functions.h and variables.h list the names, each once
