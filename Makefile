@@ -12,6 +12,7 @@ TIMEOUT ?= 45m
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES    := ./...
+PYSOURCES   := --config pyproject.toml . ../embedpy ../tests ../examples
 
 .PHONY: help
 help: ## list the targets
@@ -34,11 +35,22 @@ lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
-	cd pyshim && $(LINT)/bin/ruff check . && $(LINT)/bin/ruff format --check . && $(LINT)/bin/mypy
+	cd pyshim && $(LINT)/bin/ruff check $(PYSOURCES) && $(LINT)/bin/ruff format --check $(PYSOURCES)
+	cd pyshim && $(LINT)/bin/mypy && $(LINT)/bin/mypy ../embedpy/bootstrap.py ../embedpy/probe.py
 
 $(LINT)/done: pyshim/lint-requirements.txt
 	$(PYTHON) -m venv --clear $(LINT)
 	$(LINT)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.PHONY: wheel
+wheel: $(CACHE)/build/done ## dist/: the Python package, with the command inside
+	rm -rf dist
+	$(CACHE)/build/bin/python -m build --outdir dist pyshim
+
+$(CACHE)/build/done:
+	$(PYTHON) -m venv --clear $(CACHE)/build
+	$(CACHE)/build/bin/python -m pip install --quiet --disable-pip-version-check build
 	touch $@
 
 .PHONY: clean

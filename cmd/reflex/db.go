@@ -39,7 +39,7 @@ var dbCommands = []struct{ name, help string }{
 	{"list_templates", "list Alembic's templates for init"},
 }
 
-func newDBCommand(where *location) *cobra.Command {
+func newDBCommand(inv *invocation) *cobra.Command {
 	return &cobra.Command{
 		Use:   "db [Alembic's options] COMMAND [ARG...]",
 		Short: "Run Alembic: init, revision, upgrade, history, ...",
@@ -58,30 +58,30 @@ func newDBCommand(where *location) *cobra.Command {
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			args, err := where.take(args)
+			args, err := inv.take(args)
 			if err != nil {
 				return err
 			}
 			if len(args) == 0 || args[0] == "-h" || args[0] == "--help" {
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), dbHelp())
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.ReplaceAll(dbHelp(), "reflex db", inv.program))
 				return err
 			}
-			return runDB(cmd.Context(), where, args)
+			return runDB(cmd.Context(), inv, args)
 		},
 	}
 }
 
 // take reads the options that stand between db and Alembic's own. They are
 // root's, repeated here because reflex-db has no other place for them.
-func (w *location) take(args []string) ([]string, error) {
+func (inv *invocation) take(args []string) ([]string, error) {
 	for len(args) > 0 {
 		name, value, joined := strings.Cut(args[0], "=")
 		var target *string
 		switch name {
 		case "-C", "--directory":
-			target = &w.directory
+			target = &inv.directory
 		case "--python":
-			target = &w.python
+			target = &inv.python
 		default:
 			return args, nil
 		}
@@ -129,30 +129,31 @@ Environment:
 
 // request is what the driver's main takes (reflex_driver/__init__.py).
 type request struct {
+	Program   string            `json:"program"` // as the help is to name it
 	Argv      []string          `json:"argv"`
 	INI       string            `json:"ini"`
 	Templates map[string]string `json:"templates"`
 }
 
 // runDB runs one of Alembic's commands and returns how it ended.
-func runDB(ctx context.Context, where *location, args []string) error {
+func runDB(ctx context.Context, inv *invocation, args []string) error {
 	dumpNoCore()
-	if err := where.enter(); err != nil {
+	if err := inv.enter(); err != nil {
 		return err
 	}
 	templates, err := readAll(reflexorm.Templates())
 	if err != nil {
 		return err
 	}
-	question, err := json.Marshal(request{Argv: args, INI: reflexorm.AlembicINI, Templates: templates})
+	question, err := json.Marshal(request{Program: inv.program, Argv: args, INI: reflexorm.AlembicINI, Templates: templates})
 	if err != nil {
 		return err
 	}
-	_, python, err := startPython(ctx, where, args)
+	_, python, err := startPython(ctx, inv, args)
 	if err != nil {
 		return err
 	}
-	g := newGuard(ctx, python.Signals(), where.abort)
+	g := newGuard(ctx, python.Signals(), inv.abort)
 	if err := g.define(python); err != nil {
 		return err
 	}
@@ -186,13 +187,13 @@ func runDB(ctx context.Context, where *location, args []string) error {
 }
 
 // startPython finds the project's interpreter and starts it in this process.
-func startPython(ctx context.Context, where *location, args []string) (*embedpy.Python, *embedpy.Interpreter, error) {
-	python, err := embedpy.Find(ctx, embedpy.FindOptions{Explicit: where.python})
+func startPython(ctx context.Context, inv *invocation, args []string) (*embedpy.Python, *embedpy.Interpreter, error) {
+	python, err := embedpy.Find(ctx, embedpy.FindOptions{Explicit: inv.python})
 	if err != nil {
 		return nil, nil, err
 	}
 	interpreter, err := embedpy.Start(python, embedpy.Options{
-		Argv:    append([]string{"reflex db"}, args...),
+		Argv:    append([]string{inv.program}, args...),
 		Modules: reflexorm.Driver(),
 	})
 	if err != nil {

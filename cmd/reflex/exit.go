@@ -112,7 +112,7 @@ func exitStatus(err error) int {
 }
 
 // report tells the person at the terminal what happened and what to do next.
-func report(stderr io.Writer, err error) {
+func report(stderr io.Writer, program string, err error) {
 	if err == nil {
 		return
 	}
@@ -129,7 +129,7 @@ func report(stderr io.Writer, err error) {
 	var raised *embedpy.Error
 	switch {
 	case ended != nil && ended.Hint != "":
-		fmt.Fprintf(stderr, "Next: %s\n", ended.Hint)
+		fmt.Fprintf(stderr, "Next: %s\n", strings.ReplaceAll(ended.Hint, "reflex db", program))
 	case errors.As(err, &raised) && os.Getenv("PYTHONPATH") != "":
 		fmt.Fprintln(stderr, "Next: look for a file on PYTHONPATH that has the name of one of Python's own modules")
 	}

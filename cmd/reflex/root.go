@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -12,30 +11,36 @@ import (
 // Main runs the command line and returns its exit status. It calls abort only
 // to end the process in the middle of a run, at the second Ctrl-C.
 func Main(argv []string, abort func(status int)) int {
-	root := newRootCommand(&location{abort: abort})
-	root.SetArgs(arguments(argv))
+	inv := &invocation{program: "reflex db", abort: abort}
+	root := newRootCommand(inv)
+	root.SetArgs(inv.arguments(argv))
 	err := root.Execute()
-	report(os.Stderr, err)
+	report(os.Stderr, inv.program, err)
 	return exitStatus(err)
 }
 
-// arguments are those of root: called as reflex-db, the name under which the
-// Python package installs it, the command is `reflex db`.
-func arguments(argv []string) []string {
-	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == "reflex-db" {
-		return append([]string{"db"}, argv[1:]...)
-	}
-	return argv[1:]
-}
-
-// location says where to run, and in which Python.
-type location struct {
+// invocation is how the command was called.
+type invocation struct {
+	program   string // what a user types for `reflex db`
 	directory string // of -C; "" is the current one
 	python    string // of --python; "" is to be found
 	abort     func(status int)
 }
 
-func newRootCommand(where *location) *cobra.Command {
+// arguments are those of root. Called as reflex-db, the name under which the
+// Python package installs it, the command is `reflex db`.
+func (inv *invocation) arguments(argv []string) []string {
+	if filepath.Base(argv[0]) != "reflex-db" {
+		return argv[1:]
+	}
+	inv.program = "reflex-db"
+	if len(argv) > 1 && argv[1] == "version" { // which Alembic does not have
+		return argv[1:]
+	}
+	return append([]string{"db"}, argv[1:]...)
+}
+
+func newRootCommand(inv *invocation) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "reflex",
 		Short: "Database migrations by Alembic, in your project's own Python",
@@ -55,9 +60,9 @@ REFLEX_DB_URL names the database, as a SQLAlchemy URL:
 		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.PersistentFlags().StringVarP(&where.directory, "directory", "C", "", "run in `DIR` instead of here")
-	root.PersistentFlags().StringVar(&where.python, "python", "", "the interpreter, or its environment's directory")
-	root.AddCommand(newDBCommand(where), newVersionCommand(where))
+	root.PersistentFlags().StringVarP(&inv.directory, "directory", "C", "", "run in `DIR` instead of here")
+	root.PersistentFlags().StringVar(&inv.python, "python", "", "the interpreter, or its environment's directory")
+	root.AddCommand(newDBCommand(inv), newVersionCommand(inv))
 	return root
 }
 
@@ -70,11 +75,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 }
 
 // enter changes to the directory that -C names.
-func (w *location) enter() error {
-	if w.directory == "" {
+func (inv *invocation) enter() error {
+	if inv.directory == "" {
 		return nil
 	}
-	if err := os.Chdir(w.directory); err != nil {
+	if err := os.Chdir(inv.directory); err != nil {
 		return &usageError{fmt.Errorf("-C: %w", err)}
 	}
 	return nil

@@ -22,7 +22,7 @@ func version() string {
 	return "(devel)"
 }
 
-func newVersionCommand(where *location) *cobra.Command {
+func newVersionCommand(inv *invocation) *cobra.Command {
 	short := false
 	cmd := &cobra.Command{
 		Use:   "version",
@@ -33,18 +33,18 @@ func newVersionCommand(where *location) *cobra.Command {
 			if short {
 				return nil
 			}
-			return printVersions(cmd, where)
+			return printVersions(cmd, inv)
 		},
 	}
 	cmd.Flags().BoolVar(&short, "short", false, "this command's own version only; starts no Python")
 	return cmd
 }
 
-func printVersions(cmd *cobra.Command, where *location) error {
-	if err := where.enter(); err != nil {
+func printVersions(cmd *cobra.Command, inv *invocation) error {
+	if err := inv.enter(); err != nil {
 		return err
 	}
-	python, interpreter, err := startPython(cmd.Context(), where, nil)
+	python, interpreter, err := startPython(cmd.Context(), inv, nil)
 	if err != nil {
 		return err
 	}

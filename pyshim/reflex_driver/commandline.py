@@ -40,7 +40,7 @@ class CommandLine(alembic.config.CommandLine):
     """One command line, parsed by Alembic and run in this process."""
 
     def __init__(self, request: dict[str, Any]) -> None:
-        super().__init__(prog="reflex db")
+        super().__init__(prog=request["program"])
         self._request = request
         self._add_aliases()
         initialize.add_options(self.subparsers.choices["init"])
@@ -51,7 +51,7 @@ class CommandLine(alembic.config.CommandLine):
         try:
             options = self.parser.parse_args(self._request["argv"])
             if not hasattr(options, "cmd"):
-                self.parser.error("a command is missing; `reflex db --help` lists them")
+                self.parser.error(f"a command is missing; `{self.parser.prog} --help` lists them")
         except SystemExit as exc:  # argparse has printed its message, or the help
             return failure.Outcome("usage") if exc.code else failure.Outcome("ok")
         whole = options.traceback or options.raiseerr

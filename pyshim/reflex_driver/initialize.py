@@ -71,18 +71,18 @@ def run(config: Config, options: argparse.Namespace, request: dict[str, Any]) ->
         with _all_or_nothing(config, options.directory):
             command.init(config, options.directory, template, options.package)
     if not options.quiet:
-        print(_next_steps(Path(options.directory), ini if kept else None, models))
+        print(_next_steps(request["program"], Path(options.directory), ini if kept else None, models))
 
 
-def _next_steps(directory: Path, kept: Path | None, models: Models | None) -> str:
+def _next_steps(program: str, directory: Path, kept: Path | None, models: Models | None) -> str:
     lines = []
     if kept:
         lines.append(f"Kept {kept}, which was there: its script_location must be {directory}.")
     if not models:
         lines.append(f"Name your models in {directory / 'env.py'}.")
     lines.append("Next:")
-    lines.append('  reflex db revision --autogenerate -m "first tables"')
-    lines.append("  reflex db upgrade head")
+    lines.append(f'  {program} revision --autogenerate -m "first tables"')
+    lines.append(f"  {program} upgrade head")
     return "\n".join(lines)
 
 

@@ -149,6 +149,7 @@ func NewReplica(primary *Server) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.args = primary.args // some settings must be no less than the primary's
 	err = s.run("pg_basebackup", "-D", s.Data, "-d", primary.URL("postgres"), "-R", "-X", "stream", "-c", "fast", "--no-sync")
 	return s.started(err)
 }
