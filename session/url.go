@@ -52,7 +52,7 @@ func splitURL(raw string) (*sqlURL, error) {
 		database: unquote(m[7]), query: parseQuery(m[8]),
 	}
 	u.dialect, u.driver, _ = strings.Cut(m[1], "+")
-	if strings.HasSuffix(m[1], "+") {
+	if m[1] == "postgresql+" {
 		return nil, errors.New("session: the database URL names no driver after the +")
 	}
 	if strings.Contains(u.host, "@") {

@@ -35,18 +35,16 @@ class Refused(Exception):
 
 
 def options(text: str) -> dict[str, str]:
-    words = re.findall(r"(?:\\.|[^\s\\])+", text)
-    words = [re.sub(r"\\(.)", r"\1", word) for word in words]
-    joined, i = {}, 0
-    while i < len(words):
-        word = words[i]
-        if word == "-c":
-            i += 1
-            word = "-c" + words[i]
-        name, _, value = (word[2:]).partition("=")
-        joined[name.replace("-", "_")] = value
-        i += 1
-    return joined
+    """The run-time parameters in the server's options; other options as they are."""
+    words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\s\\])+", text)]
+    found, rest = {}, iter(words)
+    for word in rest:
+        setting = next(rest, "") if word == "-c" else word[2:]
+        name, equals, value = setting.partition("=")
+        if not word.startswith(("-c", "--")) or not equals or not name:
+            return {"options": text}
+        found[name.replace("-", "_")] = value
+    return found
 
 
 def libpq(driver: str, arguments: dict[str, Any]) -> Meaning:
