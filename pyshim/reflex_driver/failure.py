@@ -16,7 +16,7 @@ import sys
 import sysconfig
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from . import secrets
 from .usage import UsageError
@@ -73,11 +73,11 @@ def describe(exc: BaseException, *, whole: bool = False, changes: bool = False) 
 
     `whole` asks for the whole traceback. `changes` says that the command was to
     change a database: then it has failed even if all that is missing is
-    somebody to read its output. In a forked child there is nobody to tell, and
-    `exc` is raised again.
+    somebody to read its output. A child that env.py has forked, and that has
+    come here, ends.
     """
     if os.getpid() != _PROCESS:
-        raise exc
+        _end_child(exc)
     outcome = _sort(exc)
     if outcome.kind == "pipe" and (changes or not _reader_is_gone()):
         outcome = _failed(exc)
@@ -137,6 +137,14 @@ def _exited(exc: SystemExit) -> Outcome:
     """env.py or a revision left; the command is not done, whatever status it asked for."""
     text = f"sys.exit({exc.code!r}) was called while the command ran"
     return Outcome("failed", text, traceback=_own_traceback(exc))
+
+
+def _end_child(exc: BaseException) -> NoReturn:
+    if isinstance(exc, SystemExit):
+        raise exc
+    failed = _failed(exc)
+    print(f"{failed.traceback}{failed.message}", file=sys.stderr)
+    raise SystemExit(1) from None
 
 
 def _reader_is_gone() -> bool:
@@ -208,9 +216,15 @@ def _connection(exc: BaseException) -> Outcome | None:
 
 def _configuration(exc: BaseException) -> Outcome | None:
     """alembic.ini or pyproject.toml that Alembic could not read, for a reason it does not give."""
-    modules = [str(frame.f_globals.get("__name__", "")) for frame in _frames(exc)]
-    of_alembic = [module for module in modules if module.startswith("alembic.")]
-    if not of_alembic or of_alembic[-1] != "alembic.config" or _own_traceback(exc):
+    of_alembic = [
+        (frame.f_globals["__name__"], frame.f_code.co_name)
+        for frame in _frames(exc)
+        if str(frame.f_globals.get("__name__", "")).startswith("alembic.")
+    ]
+    loading = ("alembic.script.base", "from_config")
+    if not of_alembic or (of_alembic[-1][0] != "alembic.config" and loading not in of_alembic):
+        return None
+    if _own_traceback(exc):
         return None
     if _named(exc, "alembic", "CommandError") or not isinstance(exc, Exception):
         return None
@@ -229,7 +243,20 @@ def _failed(exc: BaseException) -> Outcome:
         text = "".join(traceback.format_exception_only(exc)).strip()
         return Outcome("failed", text)
     message = f"{name}: {text}" if text else name
-    return Outcome("failed", message, traceback=_own_traceback(exc))
+    own = _own_traceback(exc)
+    revision = next((f.f_locals.get("path") for f in _frames(exc) if _reads_revision(f)), None)
+    if revision is not None and f'"{revision}"' not in own:
+        # What it assigned to revision or down_revision; the frames are of env.py alone.
+        return Outcome("failed", f"{revision} can't be used: {message}")
+    return Outcome("failed", message, traceback=own)
+
+
+def _reads_revision(frame: FrameType) -> bool:
+    """Whether this is Alembic's function that makes a revision of a file, `path`."""
+    return (frame.f_globals.get("__name__"), frame.f_code.co_name) == (
+        "alembic.script.base",
+        "_from_path",
+    )
 
 
 def _plain(exc: BaseException) -> str:

@@ -88,7 +88,10 @@ def _forms(url: str) -> set[str]:
     # host's or the database's place, and so into messages.
     whole = re.match(r"[\w+]+://[^:/@]*:(.*)@", url, re.DOTALL)
     if whole:
-        found += [whole[1], *(part for part in re.split(r"[@/:?#]", whole[1]) if len(part) >= _LONG)]
+        found += [
+            whole[1],
+            *(part for part in re.split(r"[@/:?#]", whole[1]) if len(part) >= _LONG),
+        ]
     _, _, query = url.partition("?")
     found += [value for name, value in parse_qsl(query) if re.fullmatch(_SECRET, name, re.I)]
     for parameter in query.split("&"):
@@ -98,7 +101,11 @@ def _forms(url: str) -> set[str]:
     forms: set[str] = set()
     for secret in found:
         for plain in {secret, unquote(secret), unquote_plus(secret)}:
-            forms |= {plain, plain.replace("%", "%%"), *map(_encode, (quote, quote_plus), [plain] * 2)}
+            forms |= {
+                plain,
+                plain.replace("%", "%%"),
+                *map(_encode, (quote, quote_plus), [plain] * 2),
+            }
             # As part of a longer string that repr() or JSON shows.
             forms |= {repr(plain)[1:-1], repr(plain + "'\"")[1:-4], json.dumps(plain)[1:-1]}
     return {form for form in forms if len(form) >= _SHORTEST}
