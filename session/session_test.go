@@ -206,3 +206,43 @@ func TestBuildsInAnEmptyModule(t *testing.T) {
 		}
 	}
 }
+
+// .pgpass and service files serve the drivers that read them, and no other.
+func TestFilesOfTheDrivers(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"pgpass":  "h:5432:u:u:" + secret + "\n",
+		"service": "[shop]\nhost=sh\nport=6000\ndbname=sdb\nkeepalives_idle=9\n",
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(map[string]string{"pgpass": "PGPASSFILE", "service": "PGSERVICEFILE"}[name], file)
+	}
+	for driver, want := range map[string]string{"psycopg": secret, "psycopg2": secret, "asyncpg": secret, "pg8000": ""} {
+		config, err := session.ParseURL("postgresql+" + driver + "://u@h")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := config.ConnConfig.Password; got != want {
+			t.Errorf("%s: password %q, want %q", driver, got, want)
+		}
+	}
+	config, err := session.ParseURL("postgresql://u:p@/?service=shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := config.ConnConfig
+	if conn.Host != "sh" || conn.Port != 6000 || conn.Database != "sdb" || len(conn.RuntimeParams) > 0 {
+		t.Errorf("%s:%d/%s, sends %v", conn.Host, conn.Port, conn.Database, conn.RuntimeParams)
+	}
+	t.Setenv("PGSERVICE", "shop")
+	if _, err := session.ParseURL("postgresql+pg8000://u@h"); err == nil || !strings.Contains(err.Error(), "PGSERVICE") {
+		t.Errorf("pg8000 beside PGSERVICE: %v", err)
+	}
+	config, err = session.ParseURL("postgresql://u:p@/")
+	if err != nil || config.ConnConfig.Host != "sh" {
+		t.Errorf("PGSERVICE: %v", err)
+	}
+}

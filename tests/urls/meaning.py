@@ -30,7 +30,7 @@ Meaning = dict[str, Any]
 os.environ["HOME"] = tempfile.mkdtemp()  # without .pgpass and certificates
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The driver would not connect with this."""
 
 
@@ -55,7 +55,7 @@ def libpq(driver: str, arguments: dict[str, Any]) -> Meaning:
         own = set(inspect.signature(Connection.connect).parameters) - {"kwargs"}
         for name in own & set(arguments):
             if name not in ("prepare_threshold", "autocommit", "context"):
-                raise Refused(name)
+                raise RefusedError(name)
             del arguments[name]
         dsn = conninfo.make_conninfo("", **arguments)
     given = conninfo.conninfo_to_dict(dsn)
@@ -65,10 +65,14 @@ def libpq(driver: str, arguments: dict[str, Any]) -> Meaning:
     effective.update({k: str(v) for k, v in given.items()})
     # libpq itself judges the values, on an address that needs no resolving.
     hosts = len(effective.get("host", "").split(","))
-    tried = {**given, "host": ",".join(["127.0.0.1"] * hosts), "hostaddr": ",".join(["127.0.0.1"] * hosts)}
+    tried = {
+        **given,
+        "host": ",".join(["127.0.0.1"] * hosts),
+        "hostaddr": ",".join(["127.0.0.1"] * hosts),
+    }
     conn = pq.PGconn.connect_start(conninfo.make_conninfo("", **tried).encode())
     if conn.status == pq.ConnStatus.BAD:
-        raise Refused(conn.error_message.decode())
+        raise RefusedError(conn.error_message.decode())
     conn.finish()
     names = effective.get("host", "").split(",")
     if names == [""] and "hostaddr" in effective:
@@ -98,7 +102,7 @@ def from_asyncpg(arguments: dict[str, Any]) -> Meaning:
     arguments = dict(arguments)
     for name in ("async_creator_fn", "prepared_statement_name_func"):
         if name in arguments:
-            raise Refused(name)
+            raise RefusedError(name)
     arguments.pop("prepared_statement_cache_size", None)
     signature = inspect.signature(asyncpg.connect)
     bound = signature.bind(**arguments)
@@ -106,11 +110,11 @@ def from_asyncpg(arguments: dict[str, Any]) -> Meaning:
     values = bound.arguments
     for name in ("timeout", "loop", "connection_class", "record_class"):
         if isinstance(values.pop(name), str):
-            raise Refused(name)
+            raise RefusedError(name)
     addresses, found, _ = asyncpg.connect_utils._parse_connect_arguments(**values)
     for address in addresses:
         if not isinstance(address, str) and ("," in address[0] or address[1] < 1):
-            raise Refused("address")  # no name and no port of anything
+            raise RefusedError("address")  # no name and no port of anything
     hosts = []
     for address in addresses:
         if isinstance(address, str):
@@ -131,24 +135,26 @@ def from_asyncpg(arguments: dict[str, Any]) -> Meaning:
 def from_pg8000(arguments: dict[str, Any]) -> Meaning:
     seen: dict[str, Any] = {}
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
-    def capture(unix_sock: Any, sock: Any, host: Any, port: Any, timeout: Any, source: Any, _: Any, tls: Any) -> None:
+    def capture(
+        unix_sock: Any, sock: Any, host: Any, port: Any, timeout: Any, source: Any, _: Any, tls: Any
+    ) -> None:
         if any(isinstance(value, str) for value in (sock, timeout, source, tls)):
-            raise Refused("text where an object is needed")
+            raise RefusedError("text where an object is needed")
         if isinstance(host, tuple):
-            raise Refused("hosts")
+            raise RefusedError("hosts")
         if unix_sock:
             seen["hosts"] = [list(unix_sock.rsplit("/.s.PGSQL.", 1))]
         else:
             seen["hosts"] = [[host, str(port)]]
-        raise Stop
+        raise StopError
 
     original, pg8000.core._make_socket = pg8000.core._make_socket, capture
     try:
         pg8000.dbapi.connect(**arguments)
-    except Stop:
+    except StopError:
         pass
     finally:
         pg8000.core._make_socket = original
@@ -181,7 +187,11 @@ def meaning(text: str) -> Meaning:
             answer = libpq(dialect.driver, arguments)
     except Exception as e:
         return {"error": type(e).__name__}
-    if not os.environ.get("PGUSER") and answer["user"] == getpass.getuser() and url.username is None:
+    if (
+        not os.environ.get("PGUSER")
+        and answer["user"] == getpass.getuser()
+        and url.username is None
+    ):
         answer["user"] = "$USER"
         if answer["database"] == getpass.getuser():
             answer["database"] = "$USER"
