@@ -9,6 +9,7 @@ PYTHON ?= python3
 CACHE  := $(CURDIR)/.cache
 LINT   := $(CACHE)/lint
 TIMEOUT ?= 45m
+FUZZTIME ?= 1m
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES    := ./...
@@ -29,6 +30,20 @@ demo: build ## examples/shop, from models to a migrated SQLite database
 .PHONY: test
 test: ## all tests, on every interpreter found and a PostgreSQL of their own
 	go test -timeout $(TIMEOUT) $(PACKAGES)
+
+.PHONY: bench
+bench: ## reflex db beside alembic, and session beside pgxpool: ratios of one run
+	go run ./bench
+	go test ./session -run XXX -bench . -benchtime 2s
+
+.PHONY: fuzz
+fuzz: ## ParseURL: never panics, leaks nothing, and agrees with SQLAlchemy
+	go test ./session -run XXX -fuzz FuzzParseURL -fuzztime $(FUZZTIME) -parallel 1
+	go test ./tests/urls -run XXX -fuzz FuzzAgainstSQLAlchemy -fuzztime $(FUZZTIME) -parallel 1
+
+.PHONY: golden
+golden: ## ask SQLAlchemy and its drivers again what tests/urls/cases.txt mean
+	go test ./tests/urls -run TestGolden -update
 
 .PHONY: lint
 lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
