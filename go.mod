@@ -3,6 +3,7 @@ module github.com/reflex-dev/reflex-orm
 go 1.26.0
 
 require (
+	github.com/creack/pty v1.1.24 // indirect
 	github.com/go-python/cpy3 v0.2.0 // indirect
 	github.com/gofrs/flock v0.13.1 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect

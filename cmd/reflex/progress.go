@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 // progress tells a person that a lock is waited for: on a terminal in one line
 // that is renewed in place, elsewhere in a line now and then.
 type progress struct {
-	out      io.Writer
+	out      *os.File
 	terminal bool
 	last     time.Time
 }
@@ -27,13 +26,23 @@ func (p *progress) show(holder string, rest time.Duration) {
 	line := fmt.Sprintf("Waiting for another migration: %s; %v left", holder, rest.Round(time.Second))
 	switch {
 	case p.terminal:
-		fmt.Fprintf(p.out, "\r%s\x1b[K", line)
+		fmt.Fprintf(p.out, "\r%s\x1b[K", p.cut(line))
 	case time.Since(p.last) >= progressInterval:
 		fmt.Fprintln(p.out, line)
 	default:
 		return
 	}
 	p.last = time.Now()
+}
+
+// cut keeps line in one row: a terminal can't renew two in place.
+func (p *progress) cut(line string) string {
+	width, _, err := term.GetSize(int(p.out.Fd()))
+	runes := []rune(line)
+	if err != nil || width < 1 || len(runes) < width {
+		return line
+	}
+	return string(runes[:width-1])
 }
 
 // clear takes the line on the terminal away.

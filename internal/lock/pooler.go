@@ -25,7 +25,8 @@ const tries = 5
 // A pooler makes up the process id that it tells its client; without one it is
 // the server's own, and nothing more is asked. With one, a second client opens
 // transactions: if it is given the server process that conn has just used,
-// while conn is still open, the two share it.
+// while conn is still open, or if conn is given another than before, the server
+// connections are shared.
 func refusePooler(ctx context.Context, conn *pgx.Conn, config *pgx.ConnConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -42,14 +43,15 @@ func refusePooler(ctx context.Context, conn *pgx.Conn, config *pgx.ConnConfig) e
 	}
 	defer other.Close(context.WithoutCancel(ctx))
 	for range tries {
-		if ours, err = backend(ctx, conn); err != nil {
-			return &UnreachableError{err}
-		}
 		theirs, err := backend(ctx, other)
 		if err != nil {
 			return &UnreachableError{err}
 		}
-		if theirs == ours {
+		now, err := backend(ctx, conn)
+		if err != nil {
+			return &UnreachableError{err}
+		}
+		if now != ours || theirs == ours {
 			return &PoolerError{}
 		}
 	}

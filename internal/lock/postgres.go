@@ -54,11 +54,12 @@ func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 }
 
 func (l *postgresLock) acquire(ctx context.Context, config *pgx.ConnConfig, wait Wait) error {
-	if err := l.prepare(ctx); err != nil {
-		return &UnreachableError{err}
-	}
+	// First, so that nothing is set on a server connection that others share.
 	if err := refusePooler(ctx, l.conn, config); err != nil {
 		return err
+	}
+	if err := l.prepare(ctx); err != nil {
+		return &UnreachableError{err}
 	}
 	return poll(ctx, wait, func() (held bool, err error) {
 		err = l.ask(ctx, "SELECT pg_try_advisory_lock($1)", &held)
