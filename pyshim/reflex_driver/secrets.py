@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from typing import TYPE_CHECKING, TextIO
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,33 +83,23 @@ def _clean(stream: TextIO | None, cleaner: Callable[[str], str]) -> None:
 
 
 def _forms(url: str) -> set[str]:
+    """Every way in which the secrets of `url` may be written."""
     found = [match[2] for match in _AUTHORITY.finditer(url)]
-    # An @, / or : that was not encoded puts a part of the password into the
-    # host's or the database's place, and so into messages.
-    whole = re.match(r"[\w+]+://[^:/@]*:(.*)@", url, re.DOTALL)
-    if whole:
-        found += [
-            whole[1],
-            *(part for part in re.split(r"[@/:?#]", whole[1]) if len(part) >= _LONG),
-        ]
+    found += re.findall(r"^[\w+]+://[^:/@]*:(.*)@", url, re.DOTALL)  # with an @ that is not encoded
     _, _, query = url.partition("?")
-    found += [value for name, value in parse_qsl(query) if re.fullmatch(_SECRET, name, re.I)]
     for parameter in query.split("&"):
-        name, _, raw = parameter.partition("=")
-        if re.fullmatch(_SECRET, name, re.I):
-            found.append(raw)
+        name, _, value = parameter.partition("=")
+        if re.fullmatch(_SECRET, name, re.IGNORECASE):
+            found.append(value)
     forms: set[str] = set()
     for secret in found:
         for plain in {secret, unquote(secret), unquote_plus(secret)}:
-            forms |= {
-                plain,
-                plain.replace("%", "%%"),
-                *map(_encode, (quote, quote_plus), [plain] * 2),
-            }
+            forms |= {plain, plain.replace("%", "%%"), quote_plus(plain, errors="surrogateescape")}
+            forms |= {quote(plain, safe=safe, errors="surrogateescape") for safe in ("", "/")}
             # As part of a longer string that repr() or JSON shows.
             forms |= {repr(plain)[1:-1], repr(plain + "'\"")[1:-4], json.dumps(plain)[1:-1]}
+            # What was not encoded puts a part of it into the host's or the
+            # database's place; configparser shows all that follows a lone %.
+            parts = re.split(r"[@/:?#&]", plain) + re.findall(r"(?=(%.*))", plain, re.DOTALL)
+            forms.update(part for part in parts if len(part) >= _LONG)
     return {form for form in forms if len(form) >= _SHORTEST}
-
-
-def _encode(encode: Callable[..., str], plain: str) -> str:
-    return encode(plain, safe="", errors="surrogateescape")
