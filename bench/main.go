@@ -1,0 +1,299 @@
+// Command bench compares `reflex db` with the alembic command of the same
+// environment, in one run on one machine:
+//
+//	go run ./bench [-pairs 12] [-most 2000] [-python python3]
+//
+// The two take turns, A B A B, so that what else the machine does falls on both.
+// Wall and CPU are medians of the ratios within a pair; memory is the peak of
+// the process, as a ratio and as a difference. Then it shows that `reflex
+// --help` and `reflex version --short` are quick and open no libpython.
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+// requirements of the environment that both commands run in.
+var requirements = []string{"alembic==1.20.1", "sqlalchemy>=2.0.58,<2.2"}
+
+func main() {
+	pairs := flag.Int("pairs", 12, "`pairs` of runs for a small project; a large one gets fewer")
+	most := flag.Int("most", 2000, "leave out projects with more `revisions`")
+	python := flag.String("python", "python3", "the `interpreter` to make the environment with")
+	flag.Parse()
+	if err := run(*pairs, *most, *python); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(pairs, most int, python string) error {
+	root, err := output("go", "list", "-m", "-f", "{{.Dir}}")
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "reflex-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	env, err := environment(filepath.Join(root, ".cache", "bench"), python)
+	if err != nil {
+		return err
+	}
+	b := bench{
+		reflex:  filepath.Join(dir, "reflex"),
+		alembic: filepath.Join(env, "bin", "alembic"),
+		env: append(clean(os.Environ()), "VIRTUAL_ENV="+env, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
+			"REFLEX_DB_URL=sqlite:///app.db"),
+	}
+	build := exec.Command("go", "build", "-o", b.reflex, "./cmd/reflex")
+	build.Dir = root
+	build.Env = append(os.Environ(), "PKG_CONFIG="+filepath.Join(root, "embedpy", "capi", "pkg-config"))
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building reflex: %w\n%s", err, out)
+	}
+	if err := b.compareAll(dir, pairs, most); err != nil {
+		return err
+	}
+	return b.withoutPython(dir)
+}
+
+type bench struct {
+	reflex, alembic string
+	env             []string
+}
+
+func (b bench) compareAll(dir string, pairs, most int) error {
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "revisions\tcommand\tpairs\talembic ms\treflex ms\twall\tCPU\tmemory\tMB more\t")
+	for _, revisions := range []int{3, 300, 2000} {
+		if revisions > most {
+			break
+		}
+		project := filepath.Join(dir, fmt.Sprint(revisions))
+		if err := b.makeProject(project, revisions); err != nil {
+			return err
+		}
+		n := pairs
+		if revisions >= 2000 {
+			n = max(3, pairs/3)
+		}
+		for _, command := range []string{"heads", "history", "current", "upgrade head"} {
+			if err := b.compare(table, project, revisions, strings.Fields(command), n); err != nil {
+				return err
+			}
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b bench) compare(table *tabwriter.Writer, project string, revisions int, args []string, pairs int) error {
+	var wall, cpu, memory, more, walls, alembicWalls []float64
+	for i := range pairs + 1 {
+		plain, err := b.measure(project, b.alembic, args...)
+		if err != nil {
+			return err
+		}
+		ours, err := b.measure(project, b.reflex, append([]string{"db"}, args...)...)
+		if err != nil {
+			return err
+		}
+		if i == 0 { // the warm-up: .pyc files, and what the interpreter says of itself
+			continue
+		}
+		wall = append(wall, ours.wall.Seconds()/plain.wall.Seconds())
+		cpu = append(cpu, ours.cpu.Seconds()/plain.cpu.Seconds())
+		memory = append(memory, ours.peak/plain.peak)
+		more = append(more, ours.peak-plain.peak)
+		walls = append(walls, ours.wall.Seconds()*1000)
+		alembicWalls = append(alembicWalls, plain.wall.Seconds()*1000)
+	}
+	_, err := fmt.Fprintf(table, "%d\t%s\t%d\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t%+.1f\t\n", revisions, strings.Join(args, " "),
+		pairs, median(alembicWalls), median(walls), median(wall), median(cpu), median(memory), median(more))
+	return err
+}
+
+// usage is what one run of a command took.
+type usage struct {
+	wall, cpu time.Duration
+	peak      float64 // MB
+}
+
+func (b bench) measure(dir, program string, args ...string) (usage, error) {
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Env = dir, b.env
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	start := time.Now()
+	err := cmd.Run()
+	wall := time.Since(start)
+	if err != nil {
+		return usage{}, fmt.Errorf("%s: %w\n%s", cmd, err, out.Bytes())
+	}
+	state := cmd.ProcessState
+	rusage, ok := state.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return usage{}, errors.New("this system does not tell what a process used")
+	}
+	unit := 1024.0 // Maxrss is in KB on Linux, and in bytes on macOS
+	if runtime.GOOS == "darwin" {
+		unit = 1
+	}
+	return usage{wall, state.UserTime() + state.SystemTime(), float64(rusage.Maxrss) * unit / 1e6}, nil
+}
+
+// makeProject writes a project of Alembic's own with a line of revisions, and
+// brings its database up to the last one.
+func (b bench) makeProject(dir string, revisions int) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	if _, err := b.measure(dir, b.alembic, "init", "alembic"); err != nil {
+		return err
+	}
+	ini := filepath.Join(dir, "alembic.ini")
+	text, err := os.ReadFile(ini)
+	if err != nil {
+		return err
+	}
+	text = bytes.ReplaceAll(text, []byte("driver://user:pass@localhost/dbname"), []byte("sqlite:///app.db"))
+	if err := os.WriteFile(ini, text, 0o644); err != nil {
+		return err
+	}
+	previous := "None"
+	for i := range revisions {
+		id := fmt.Sprintf("%04d", i)
+		source := fmt.Sprintf(`"""revision %[1]s
+
+Revision ID: %[1]s
+Create Date: 2026-01-02 03:04:05.000000
+
+"""
+from alembic import op
+import sqlalchemy as sa
+
+revision = "%[1]s"
+down_revision = %[2]s
+branch_labels = None
+depends_on = None
+
+
+def upgrade():
+    pass
+
+
+def downgrade():
+    pass
+`, id, previous)
+		if err := os.WriteFile(filepath.Join(dir, "alembic", "versions", id+"_.py"), []byte(source), 0o644); err != nil {
+			return err
+		}
+		previous = fmt.Sprintf("%q", id)
+	}
+	_, err = b.measure(dir, b.alembic, "stamp", "head")
+	return err
+}
+
+// withoutPython measures what must not load Python, and looks whether it does.
+func (b bench) withoutPython(dir string) error {
+	fmt.Println()
+	for _, args := range [][]string{{"--help"}, {"db", "--help"}, {"version", "--short"}} {
+		var walls []float64
+		for range 20 {
+			used, err := b.measure(dir, b.reflex, args...)
+			if err != nil {
+				return err
+			}
+			walls = append(walls, used.wall.Seconds()*1000)
+		}
+		fmt.Printf("reflex %-16s %5.1f ms, libpython %s\n", strings.Join(args, " "), median(walls), b.opensLibpython(dir, args))
+	}
+	return nil
+}
+
+// opensLibpython runs the command under the dynamic linker's own trace, which
+// also sees what dlopen loads.
+func (b bench) opensLibpython(dir string, args []string) string {
+	if runtime.GOOS != "linux" {
+		return "not looked for on " + runtime.GOOS
+	}
+	trace := func(args ...string) string {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, b.reflex, args...)
+		cmd.Dir, cmd.Env = dir, append(slices.Clone(b.env), "LD_DEBUG=libs")
+		out, _ := cmd.CombinedOutput()
+		return string(out)
+	}
+	// So that an answer of no means something.
+	if !strings.Contains(trace("version"), "libpython3") {
+		return "can't be looked for here"
+	}
+	if strings.Contains(trace(args...), "libpython3") {
+		return "OPENED"
+	}
+	return "not opened"
+}
+
+// environment makes the environment once; it is kept in dir.
+func environment(dir, python string) (string, error) {
+	version, err := output(python, "-c", "import platform; print(platform.python_version())")
+	if err != nil {
+		return "", err
+	}
+	env := filepath.Join(dir, version)
+	done := filepath.Join(env, "done")
+	if _, err := os.Stat(done); err == nil {
+		return env, nil
+	}
+	if _, err := output(python, "-m", "venv", "--clear", env); err != nil {
+		return "", err
+	}
+	install := append([]string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check"}, requirements...)
+	if _, err := output(filepath.Join(env, "bin", "python"), install...); err != nil {
+		return "", err
+	}
+	return env, os.WriteFile(done, nil, 0o644)
+}
+
+func output(name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("%s: %w", cmd, err)
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+// clean drops what would change how Python runs, such as
+// PYTHONDONTWRITEBYTECODE, or which Python and which database are used.
+func clean(environ []string) []string {
+	return slices.DeleteFunc(environ, func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return strings.HasPrefix(name, "PYTHON") || strings.HasPrefix(name, "REFLEX_") || name == "ALEMBIC_CONFIG"
+	})
+}
+
+func median[T cmp.Ordered](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
