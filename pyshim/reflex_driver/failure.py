@@ -151,7 +151,7 @@ def _reader_is_gone() -> bool:
     """Whether what reads our stdout has ended: a BrokenPipeError may be of another pipe."""
     poll = select.poll()
     poll.register(1, 0)
-    return any(events & select.POLLERR for _, events in poll.poll(0))
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _driver(exc: BaseException) -> Outcome | None:

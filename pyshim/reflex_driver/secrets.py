@@ -14,6 +14,7 @@ import json
 import os
 import re
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, TextIO
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -26,8 +27,9 @@ MASK = "***"
 # Parameters of a URL's query that hold a secret, by libpq's and the drivers' names.
 _SECRET = r"(?:ssl_?)?pass(?:word|wd|phrase)"
 
-# As SQLAlchemy splits a URL: the password ends at the first @.
-_AUTHORITY = re.compile(r"((?<![\w+])\w[\w+]*://[^:/@\s'\"]*):([^@\s]*)@")
+# As SQLAlchemy splits a URL: the password ends at the first @. The longest are
+# the tokens of the clouds; the limit keeps the time linear.
+_AUTHORITY = re.compile(r"((?<![\w+])\w[\w+]*://[^:/@\s'\"]*):([^@\s]{0,4000})@")
 _QUERY = re.compile(rf"([?&]{_SECRET}=)([^\s&'\"]+)", re.IGNORECASE)
 _ASSIGNED = re.compile(rf"({_SECRET}\s*['\"]?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s&'\",)]+)", re.I)
 
@@ -82,7 +84,8 @@ def _clean(stream: TextIO | None, cleaner: Callable[[str], str]) -> None:
     stream.write = lambda text: write(cleaner(text))  # type: ignore[method-assign]
 
 
-def _forms(url: str) -> set[str]:
+@cache
+def _forms(url: str) -> frozenset[str]:
     """Every way in which the secrets of `url` may be written."""
     found = [match[2] for match in _AUTHORITY.finditer(url)]
     found += re.findall(r"^[\w+]+://[^:/@]*:(.*)@", url, re.DOTALL)  # with an @ that is not encoded
@@ -102,4 +105,4 @@ def _forms(url: str) -> set[str]:
             # database's place; configparser shows all that follows a lone %.
             parts = re.split(r"[@/:?#&]", plain) + re.findall(r"(?=(%.*))", plain, re.DOTALL)
             forms.update(part for part in parts if len(part) >= _LONG)
-    return {form for form in forms if len(form) >= _SHORTEST}
+    return frozenset(form for form in forms if len(form) >= _SHORTEST)
