@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -288,15 +287,9 @@ func (c *countingTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx
 func (*countingTracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 func TestPgBouncerInTransactionMode(t *testing.T) {
-	bouncer, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		if bouncer, err = exec.LookPath("/usr/sbin/pgbouncer"); err != nil {
-			t.Skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
-		}
-	}
-	port := pgtest.PgBouncer(t, bouncer, pgtest.Shared(t), "transaction")
-	pool := open(t, fmt.Sprintf("postgresql://app:secret@127.0.0.1:%d/postgres", port),
-		session.WithPgBouncer(), session.WithMaxConns(8), session.WithWait(time.Minute))
+	server := pgtest.Shared(t)
+	through := pgtest.PgBouncer(t, server, server.URL("postgres"), "transaction", "default_pool_size = 2")
+	pool := open(t, through, session.WithPgBouncer(), session.WithMaxConns(8))
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {

@@ -1,48 +1,121 @@
 package pgtest
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// PgBouncer starts a pgbouncer with two connections to s, in the given pool mode
-// ("session" or "transaction"), and returns its port. It may not listen yet.
-func PgBouncer(t testing.TB, binary string, s *Server, mode string) (port int) {
+// PgBouncer starts a PgBouncer before the server, in the given pool mode, and
+// returns the URL of the database through it. Lines are added to its
+// [pgbouncer] section. Where there is none and none can be installed, the test
+// is skipped.
+func PgBouncer(t testing.TB, s *Server, databaseURL, mode string, lines ...string) string {
 	t.Helper()
+	binary := pgbouncerBinary(t)
 	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "pgtest-")
+	dir, err := os.MkdirTemp("", "pgbouncer-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	ini := filepath.Join(dir, "pgbouncer.ini")
-	text := fmt.Sprintf("[databases]\n* = host=127.0.0.1 port=%d user=%s password=%s\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"+
-		"listen_port = %d\nunix_socket_dir =\nauth_type = any\npool_mode = %s\ndefault_pool_size = 2\n",
-		s.Port, User, Password, port, mode)
-	if err := os.WriteFile(ini, []byte(text), 0o644); err != nil {
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	config := fmt.Sprintf(`[databases]
+* = host=127.0.0.1 port=%d user=%s password=%s
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %d
+unix_socket_dir =
+auth_type = any
+pool_mode = %s
+`, s.Port, User, Password, port, mode)
+	for _, line := range lines {
+		config += line + "\n"
+	}
+	file := filepath.Join(dir, "pgbouncer.ini")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // for the other user
-		t.Fatal(err)
+	if s.owner != nil {
+		for _, path := range []string{dir, file} {
+			if err := os.Chown(path, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	cmd := exec.Command(binary, "-q", ini)
+	log := &bytes.Buffer{}
+	cmd := exec.Command(binary, file)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Setpgid: true}
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	cmd.Stderr = os.Stderr
-	p, err := spawn(cmd)
+	process, err := spawn(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = p.signal(syscall.SIGKILL)
-		<-p.ended
+		_ = process.signal(syscall.SIGKILL)
+		<-process.ended
 	})
-	return port
+	through, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	through.Host = fmt.Sprintf("127.0.0.1:%d", port)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := pgx.Connect(context.Background(), through.String()+"?default_query_exec_mode=simple_protocol")
+		if err == nil {
+			_ = conn.Close(context.Background())
+			return through.String()
+		}
+		select {
+		case <-process.ended:
+			t.Fatalf("pgbouncer did not start: %s", log)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("pgbouncer does not answer: %v", err)
+		}
+	}
+}
+
+func pgbouncerBinary(t testing.TB) string {
+	t.Helper()
+	if found := findPgBouncer(); found != "" {
+		return found
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("no pgbouncer on PATH or in /usr/sbin, and only root can install Debian's")
+	}
+	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "pgbouncer"}} {
+		cmd := exec.Command("apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Skipf("pgbouncer can't be installed: apt-get %v: %v\n%s", args, err, out)
+		}
+	}
+	found := findPgBouncer()
+	if found == "" {
+		t.Skip("Debian's package pgbouncer holds no pgbouncer")
+	}
+	return found
+}
+
+func findPgBouncer() string {
+	if file, err := exec.LookPath("pgbouncer"); err == nil {
+		return file
+	}
+	if file, err := exec.LookPath("/usr/sbin/pgbouncer"); err == nil {
+		return file
+	}
+	return ""
 }
