@@ -334,6 +334,8 @@ func badSurroundings() []badInput {
 		sh("stream/stdout full", `exec reflex db history >/dev/full`, 1, `No space left`),
 		sh("stream/stderr full", `exec reflex db upgrade head 2>/dev/full`, 0, ``),
 		sh("stream/stdout is read-only", `exec reflex db history 1</dev/null`, 1, `.`),
+		sh("stream/reader gone", `{ reflex db history; echo $? >status; } | true; exit $(cat status)`, 0, ``),
+		sh("stream/reader gone from an upgrade", `echo 'print("x" * 1000000)' | cat - alembic/env.py >e; mv e alembic/env.py; { reflex db upgrade head; echo $? >status; } | true; exit $(cat status)`, 1, `BrokenPipeError`),
 		sh("stream/stdin is a directory", `exec reflex db upgrade head <.`, 3, `<stdin> is a directory`),
 		sh("limit/open files", `ulimit -n 16; exec reflex db upgrade head`, 0, ``),
 		sh("limit/file size", `ulimit -f 1; exec reflex db upgrade head`, 1, `.`),

@@ -195,7 +195,7 @@ func TestSecrets(t *testing.T) {
 					s.run(t, s.copyOfProject(t, strconv.Itoa(i), ""), command, -1)
 				}
 				for name, lines := range tattlers {
-					s.run(t, s.copyOfProject(t, name, tattlersStart+lines+"\n"), "ulimit -c unlimited; REFLEX_DB_LOCK_URL=$LOCK_DOWN reflex db --traceback current", -1)
+					s.run(t, s.copyOfProject(t, name, tattlersStart+lines+"\n"), "ulimit -c unlimited; GOTRACEBACK=crash REFLEX_DB_LOCK_URL=$LOCK_DOWN reflex db --traceback current", -1)
 				}
 			}
 			s.searchFiles(t)
