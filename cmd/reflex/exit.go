@@ -88,6 +88,8 @@ func exitStatus(err error) int {
 		usage       *usageError
 		held        *lock.HeldError
 		unreachable *lock.UnreachableError
+		pooler      *lock.PoolerError
+		waited      *waitError
 		python      *embedpy.NotFoundError
 		library     *embedpy.LibraryError
 		raised      *embedpy.Error // the driver raises nothing, so Python is broken
@@ -99,7 +101,8 @@ func exitStatus(err error) int {
 		return exitSignal + int(signalled.signal)
 	case errors.As(err, &held):
 		return exitLocked
-	case errors.As(err, &unreachable), errors.Is(err, session.ErrNotPostgres):
+	case errors.As(err, &unreachable), errors.As(err, &pooler), errors.As(err, &waited),
+		errors.Is(err, session.ErrNotPostgres):
 		return exitDatabase
 	case errors.As(err, &python), errors.As(err, &library), errors.As(err, &raised):
 		return exitEnvironment

@@ -21,11 +21,12 @@ const envLockURL = "REFLEX_DB_LOCK_URL"
 
 // guard is the Go side of reflex_driver/guard.py: it holds the locks of a run
 // and hears of signals. Python calls its functions one at a time, but for
-// interrupted, which has a thread of its own.
+// interrupted and abandon, which are called by a thread of their own.
 type guard struct {
 	ctx      context.Context      // ends with the first signal
 	held     map[string]lock.Lock // by what they lock
 	finished chan struct{}        // closed at the end of the run
+	abort    func(status int)     // ends the process
 
 	mu      sync.Mutex
 	first   syscall.Signal
@@ -34,10 +35,10 @@ type guard struct {
 
 // newGuard listens to signals; abort ends the process, at the second one.
 func newGuard(ctx context.Context, signals <-chan os.Signal, abort func(status int)) *guard {
-	g := &guard{held: map[string]lock.Lock{}, finished: make(chan struct{})}
+	g := &guard{held: map[string]lock.Lock{}, finished: make(chan struct{}), abort: abort}
 	ctx, cancel := context.WithCancel(ctx)
 	g.ctx = ctx
-	go g.listen(signals, cancel, abort)
+	go g.listen(signals, cancel)
 	return g
 }
 
@@ -51,6 +52,7 @@ func (g *guard) define(python *embedpy.Interpreter) error {
 		"check":       g.failing(g.check),
 		"interrupted": g.interrupted,
 		"finish":      g.finish,
+		"abandon":     g.abandon,
 	} {
 		if err := python.Define(name, f); err != nil {
 			return err
@@ -73,7 +75,7 @@ func (g *guard) failing(f func(ctx context.Context, argument []byte) error) func
 }
 
 // listen remembers the first signal, and ends the process at the second.
-func (g *guard) listen(signals <-chan os.Signal, cancel context.CancelFunc, abort func(int)) {
+func (g *guard) listen(signals <-chan os.Signal, cancel context.CancelFunc) {
 	defer cancel()
 	for s := range signals {
 		number, ok := s.(syscall.Signal)
@@ -85,7 +87,7 @@ func (g *guard) listen(signals <-chan os.Signal, cancel context.CancelFunc, abor
 		g.first = number
 		g.mu.Unlock()
 		if second {
-			abort(exitSignal + int(number))
+			g.abort(exitSignal + int(number))
 		}
 		cancel()
 	}
@@ -103,6 +105,14 @@ func (g *guard) interrupted([]byte) ([]byte, error) {
 
 func (g *guard) finish([]byte) ([]byte, error) {
 	close(g.finished)
+	return nil, nil
+}
+
+// abandon ends the process, which a signal has not ended.
+func (g *guard) abandon([]byte) ([]byte, error) {
+	err := &signalError{g.signal()}
+	fmt.Fprintf(os.Stderr, "%s %v\n", paint(os.Stderr, "Error:"), err)
+	g.abort(exitStatus(err))
 	return nil, nil
 }
 
@@ -129,15 +139,28 @@ func (g *guard) wait(ctx context.Context, argument []byte) error {
 	if err := json.Unmarshal(argument, &a); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, duration(a.Seconds))
+	limit := duration(a.Seconds)
+	ctx, cancel := context.WithTimeout(ctx, limit+answerAfterWait)
 	defer cancel()
-	pool, err := session.OpenURL(ctx, a.URL, session.WithWait(duration(a.Seconds)))
+	pool, err := session.OpenURL(ctx, a.URL, session.WithWait(limit))
 	if err != nil {
-		return &lock.UnreachableError{Err: err}
+		return &waitError{err}
 	}
 	pool.Close()
 	return nil
 }
+
+// answerAfterWait limits what follows the wait: the server has answered once.
+const answerAfterWait = 10 * time.Second
+
+// waitError is a server that --wait was not long enough for, or in vain.
+type waitError struct{ err error }
+
+func (e *waitError) Error() string {
+	return fmt.Sprintf("the database did not come up in time, or can't be used (--wait): %v", e.err)
+}
+
+func (e *waitError) Unwrap() error { return e.err }
 
 // lockRequest is what guard.py knows of the database when env.py has connected.
 type lockRequest struct {

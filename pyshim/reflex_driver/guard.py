@@ -13,19 +13,21 @@ import contextlib
 import functools
 import json
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
 import _reflex
 from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy import event, make_url
+from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
 from . import configuration
 from .usage import UsageError
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
@@ -142,12 +144,21 @@ class Interrupts:
     driver returns, and the handler raises in the main thread.
     """
 
+    PAUSES = (0.01, 0.1, 0.5)  # between one attempt to cancel and the next, in seconds
+
     def __init__(self) -> None:
         self._open: dict[int, Any] = {}
+        self._connecting = False
+        self._over = threading.Event()
         self._process = os.getpid()
         self._thread = threading.Thread(target=self._cancel_on_signal, name="reflex-interrupts")
 
     def start(self) -> None:
+        # asyncio.run() takes SIGINT over if its handler is the default one, and
+        # then cancels its task only, which does not end a migration's own code.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupted)
+        event.listen(Engine, "do_connect", self._connect)
         event.listen(Pool, "connect", self._opened)
         event.listen(Pool, "close", self._closed)
         self._thread.start()
@@ -155,12 +166,18 @@ class Interrupts:
     def stop(self) -> None:
         if os.getpid() != self._process:
             return  # env.py has forked, and the child has neither the thread nor Go
+        self._over.set()
         _reflex.finish("")
         self._thread.join()
+        event.remove(Engine, "do_connect", self._connect)
         event.remove(Pool, "connect", self._opened)
         event.remove(Pool, "close", self._closed)
 
+    def _connect(self, *_: object) -> None:
+        self._connecting = True
+
     def _opened(self, connection: Any, _record: object) -> None:
+        self._connecting = False
         self._open[id(connection)] = connection
 
     def _closed(self, connection: Any, _record: object) -> None:
@@ -169,10 +186,37 @@ class Interrupts:
     def _cancel_on_signal(self) -> None:
         if not _reflex.interrupted(""):
             return  # the run is over
+        self._cancel()
+        for pause in self.PAUSES:  # a statement that was about to begin has not heard of it
+            if self._over.wait(pause):
+                return
+            self._cancel()
+        if self._connecting:
+            # libpq and getaddrinfo() wait on, whatever the signal. What is open
+            # beside that is rolled back by the server.
+            _reflex.abandon("")
+
+    def _cancel(self) -> None:
         for connection in list(self._open.values()):
-            # psycopg, psycopg2: cancel(); sqlite3: interrupt(). The drivers for
-            # asyncio have neither: the event loop cancels their task.
-            cancel = getattr(connection, "cancel", None) or getattr(connection, "interrupt", None)
+            cancel = _canceller(connection)
             if cancel is not None:
                 with contextlib.suppress(Exception):  # it may have closed meanwhile
                     cancel()
+
+
+def _canceller(connection: Any) -> Any:
+    """What ends the statement that runs on a DBAPI connection, callable from any thread.
+
+    psycopg and psycopg2 have cancel(), sqlite3 has interrupt(). Under asyncio
+    the event loop cancels the task, and asyncpg its statement, but aiosqlite
+    waits for the thread in which its sqlite3 connection works.
+    """
+    cancel = getattr(connection, "cancel", None) or getattr(connection, "interrupt", None)
+    if cancel is None:
+        of_aiosqlite = getattr(getattr(connection, "driver_connection", None), "_conn", None)
+        cancel = getattr(of_aiosqlite, "interrupt", None)
+    return cancel
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
