@@ -21,7 +21,7 @@ func (u *sqlURL) asyncpg() (*target, error) {
 			return nil, err
 		}
 	}
-	if len(hosts) > 1 && (slices.Contains(hosts, "") || slices.Contains(ports, "")) {
+	if len(hosts) > 1 && (slices.Contains(hosts, "") || slices.Contains(ports, "") || slices.Contains(ports, "0")) {
 		return nil, u.refuse("host", "needs a host and a port each, where there are several")
 	}
 	if err := t.asyncpgAddress(hosts, ports); err != nil {
@@ -94,15 +94,20 @@ func (t *target) asyncpgAddress(hosts, ports []string) error {
 		}
 	}
 	port := t.keywords["port"]
-	if port != "" {
-		if n, ok := pythonInt(port); !ok || n <= 0 {
-			return errors.New("session: asyncpg: the port is not a number above 0")
-		}
+	if n, ok := pythonInt(port); port != "" && (!ok || n < 0) {
+		return errors.New("session: asyncpg: the port is not a number above 0")
+	} else if n == 0 { // which asyncpg takes as unset
+		port = ""
 	}
 	if len(hosts) == 1 && hosts[0] == "" {
 		hosts = nil
 	}
-	if len(hosts) <= 1 && len(ports) == 1 && ports[0] != "" {
+	switch { // the query goes before the URL's own port
+	case len(ports) > 1:
+		port = ""
+	case len(ports) == 1 && ports[0] == "0":
+		port = ""
+	case len(ports) == 1 && ports[0] != "":
 		port = ports[0]
 	}
 	if hosts == nil && t.keywords["service"] != "" {

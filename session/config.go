@@ -3,9 +3,11 @@ package session
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -130,22 +132,31 @@ func parseError(err error) error {
 	return fmt.Errorf("session: the database URL, with the PG* variables and the service file: %s", reason)
 }
 
-// requireRoots refuses verify-ca and verify-full without a file of root
-// certificates, as libpq and asyncpg do. pgx would trust the system's.
+var errNoRoots = errors.New("session: sslmode verify-ca and verify-full need root certificates: set sslrootcert " +
+	"or PGSSLROOTCERT to a file of them (or to system), or put one at ~/.postgresql/root.crt")
+
+// requireRoots has verify-ca and verify-full refuse to connect without a file of
+// root certificates, as libpq and asyncpg do. pgx would trust the system's.
 func requireRoots(conn *pgx.ConnConfig) {
 	configs := []*tls.Config{conn.TLSConfig}
 	for _, fallback := range conn.Fallbacks {
 		configs = append(configs, fallback.TLSConfig)
 	}
+	missing := false
 	for _, c := range configs {
-		if c == nil || c.RootCAs != nil || c.InsecureSkipVerify && c.VerifyPeerCertificate == nil {
-			continue
+		if c != nil && c.RootCAs == nil && (!c.InsecureSkipVerify || c.VerifyPeerCertificate != nil) {
+			c.RootCAs = x509.NewCertPool() // which no certificate is signed by
+			missing = true
 		}
-		c.InsecureSkipVerify = true // to come to the message below
-		c.VerifyPeerCertificate = nil
-		c.VerifyConnection = func(tls.ConnectionState) error {
-			return errors.New("sslmode verify-ca and verify-full need root certificates: set sslrootcert " +
-				"or PGSSLROOTCERT to a file of them (or to system), or put one at ~/.postgresql/root.crt")
+	}
+	if !missing {
+		return
+	}
+	dial := conn.DialFunc
+	conn.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if network != "unix" {
+			return nil, errNoRoots
 		}
+		return dial(ctx, network, address)
 	}
 }

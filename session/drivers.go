@@ -107,8 +107,7 @@ func (u *sqlURL) multihost() (hosts, ports []string, err error) {
 	for i, port := range ports {
 		n, ok := pythonInt(port)
 		switch {
-		case port == "" || ok && n == 0:
-			ports[i] = ""
+		case port == "":
 		case !ok:
 			return nil, nil, u.refuse("port", "is not a number")
 		default:

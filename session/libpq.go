@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,9 @@ func (u *sqlURL) libpq() (*target, error) {
 		if u.driver != "psycopg2" && (name == "prepare_threshold" || name == "autocommit") {
 			continue // of the Python client: pgx prepares, and commits, by its own rules
 		}
+		if name == "requiressl" { // libpq's old name for it
+			name, p.values[0] = "sslmode", map[bool]string{true: "require", false: "prefer"}[strings.HasPrefix(p.values[0], "1")]
+		}
 		if _, ok := libpqKeywords[name]; !ok {
 			return nil, u.refuse(name, unknownParameter)
 		}
@@ -46,8 +50,21 @@ func (u *sqlURL) libpq() (*target, error) {
 		}
 		t.keywords[name] = p.values[0]
 	}
+	if text, given := t.keywords["connect_timeout"]; given {
+		if seconds, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
+			t.keywords["connect_timeout"] = strconv.Itoa(max(seconds, 0)) // below 0 is without limit too
+		}
+	}
 	if hosts != nil {
 		t.keywords["host"] = strings.Join(hosts, ",")
+		if len(ports) == 1 && ports[0] == "0" && u.get("port") != nil {
+			return nil, u.refuse("port", "is not a port's number") // SQLAlchemy hands this 0 on, and no other
+		}
+		for i := range ports {
+			if ports[i] == "0" {
+				ports[i] = ""
+			}
+		}
 		if list := strings.Join(ports, ","); list != "" {
 			t.keywords["port"] = list
 		}
@@ -127,8 +144,15 @@ func (t *target) check() error {
 	if !slices.Contains(modes, mode) {
 		return fmt.Errorf("session: sslmode is not one of %s", strings.Join(modes[1:], ", "))
 	}
+	if err := t.checkRoots(mode); err != nil {
+		return err
+	}
+	negotiation := t.keywords["sslnegotiation"]
+	if negotiation == "" && t.readsEnv {
+		negotiation = os.Getenv("PGSSLNEGOTIATION")
+	}
 	usesService := t.keywords["service"] != "" || os.Getenv("PGSERVICE") != ""
-	if t.keywords["sslnegotiation"] == "direct" && slices.Index(modes, mode) < 4 && !(usesService && mode == "") {
+	if negotiation == "direct" && slices.Index(modes, mode) < 4 && !(usesService && mode == "") {
 		return errors.New("session: sslnegotiation=direct needs sslmode=require or more")
 	}
 	if t.driver != "psycopg" && t.driver != "psycopg2" && t.driver != "psycopg_async" {
@@ -142,6 +166,28 @@ func (t *target) check() error {
 			return errors.New("session: hostaddr with a service file needs host in the URL as well")
 		}
 		t.keywords["host"] = addresses
+	}
+	return nil
+}
+
+// checkRoots holds sslrootcert against libpq's rules. A file that isn't there
+// matters to verify-ca and verify-full alone, and pgx wants it in any mode.
+func (t *target) checkRoots(mode string) error {
+	roots, given := t.keywords["sslrootcert"]
+	if !given {
+		roots = os.Getenv("PGSSLROOTCERT")
+	}
+	switch {
+	case roots == "":
+		return nil
+	case roots == "system" && t.driver == "asyncpg":
+		return errors.New("session: asyncpg takes PGSSLROOTCERT=system for a file's name, and pgx doesn't")
+	case roots == "system" && mode != "" && mode != "verify-full":
+		return errors.New("session: sslrootcert=system needs sslmode=verify-full")
+	case roots != "system" && !strings.HasPrefix(mode, "verify-"):
+		if _, err := os.Stat(roots); errors.Is(err, os.ErrNotExist) {
+			t.keywords["sslrootcert"] = ""
+		}
 	}
 	return nil
 }
@@ -174,6 +220,9 @@ func (t *target) finish(conn *pgx.ConnConfig) error {
 				conn.RuntimeParams[name] = value
 			}
 		}
+	}
+	if low, high := params["ssl_min_protocol_version"], params["ssl_max_protocol_version"]; high != "" && low > high {
+		return errors.New("session: ssl_min_protocol_version is above ssl_max_protocol_version")
 	}
 	if err := setHostAddr(conn, params["hostaddr"]); err != nil {
 		return err

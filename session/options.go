@@ -150,6 +150,9 @@ func worthWaiting(err error) bool {
 	if errors.As(err, &server) {
 		return strings.HasPrefix(server.Code, "57P") || strings.HasPrefix(server.Code, "53")
 	}
+	if errors.Is(err, errNoRoots) {
+		return false
+	}
 	var certificate *tls.CertificateVerificationError
 	return !errors.As(err, &certificate)
 }

@@ -86,14 +86,15 @@ def libpq(driver: str, arguments: dict[str, Any]) -> Meaning:
     for key, value in {**effective, "application_name": name}.items():
         if key in ("application_name", "client_encoding", "replication") and value:
             params[key] = value
-    if zone := os.environ.get("PGTZ"):
-        params["timezone"] = zone
+    for variable, name in (("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")):
+        if value := os.environ.get(variable):
+            params[name] = value
     return {
         "hosts": [[h, p or "5432"] for h, p in zip(names, ports, strict=True)],
         "user": effective["user"],
         "password": effective.get("password", ""),
         "database": effective.get("dbname") or effective["user"],
-        "sslmode": effective["sslmode"],
+        "sslmode": "verify-full" if effective.get("sslrootcert") == "system" else effective["sslmode"],
         "params": params,
     }
 

@@ -127,7 +127,7 @@ func compare(t *testing.T, want meaning, config *pgxpool.Config, err error) {
 		want.User = me.Username
 		want.Database = strings.ReplaceAll(want.Database, "$USER", me.Username)
 	}
-	standard, err := pgconn.ParseConfig("host='' sslmode=disable") // libpq's is compiled into it
+	standard, err := pgconn.ParseConfig("host='' port=5432 sslmode=disable") // libpq's is compiled into it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +166,10 @@ func sslMode(config *pgxpool.Config) string {
 		return "disable"
 	case fallback:
 		return "prefer"
-	case conn.TLSConfig.VerifyConnection != nil: // verify-ca or -full, without roots
-		return ""
+	case conn.TLSConfig.VerifyPeerCertificate != nil:
+		return "verify-ca"
+	case !conn.TLSConfig.InsecureSkipVerify:
+		return "verify-full"
 	}
 	return "require"
 }
