@@ -55,6 +55,8 @@ END
 sed '/^\[post_write_hooks\]$/r hooks.ini' alembic.ini | awk '/^\[post_write_hooks\]$/ && n++ {next} {print}' > new.ini && mv new.ini alembic.ini`
 )
 
+// Where a database is at several heads, Alembic prints them in the order of a
+// set of objects, which is another one in each process: hence sort.
 var parityCases = []parityCase{
 	{
 		name:  "first migration",
@@ -92,7 +94,7 @@ var parityCases = []parityCase{
 			"alembic show head", "alembic show aa02", "alembic show base", "!alembic show nowhere",
 			"EDITOR=cat alembic edit head", "EDITOR=true alembic edit aa01", "!EDITOR=false alembic edit aa01",
 			"alembic history", "alembic history -v", "alembic history -i", "alembic history -r aa01:aa02",
-			"alembic history -r -2:", "alembic history -r :aa02", "!alembic history -r current:",
+			"alembic history -r=-2:", "alembic history -r :aa02", "alembic history -r current:",
 			"alembic stamp aa01", "alembic history -r current:", "alembic history -i -v -r :current",
 			"alembic -q upgrade head", "alembic upgrade head --tag=release", "alembic heads --resolve-dependencies",
 		},
@@ -108,9 +110,9 @@ var parityCases = []parityCase{
 			"alembic branches", "alembic branches -v", "alembic heads", "alembic heads -v",
 			"alembic heads --resolve-dependencies", "alembic history", "alembic history -v",
 			"!alembic upgrade head", "!alembic revision -m which",
-			"alembic upgrade left@head", "alembic current", "alembic upgrade heads", "alembic current -v",
+			"alembic upgrade left@head", "alembic current | sort", "alembic upgrade heads", "alembic current -v | sort",
 			"alembic merge bb02 cc01 -m together --rev-id dd01", "alembic history -v", "alembic upgrade head",
-			"alembic stamp bb02 cc01", "alembic current",
+			"alembic downgrade bb02", // nothing but the merge
 			"alembic revision -m alone --rev-id ee01 --head base --branch-label alone",
 			"alembic upgrade alone@head", "alembic downgrade alone@base", "alembic show heads",
 		},
@@ -137,7 +139,7 @@ var parityCases = []parityCase{
 			"alembic revision -m one --rev-id aa01 --version-path first --head base --branch-label one",
 			"alembic revision -m two --rev-id bb01 --version-path second --head base --branch-label two",
 			"alembic revision -m more --rev-id aa02 --head one@head", "alembic history", "alembic heads -v",
-			"alembic upgrade heads", "alembic current", "alembic history -i",
+			"alembic upgrade heads", "alembic current | sort", "alembic history -i",
 		},
 	},
 	{
