@@ -279,6 +279,14 @@ func (s *Server) WriteFile(name string, content []byte) error {
 	return os.Chown(file, int(s.owner.Uid), int(s.owner.Gid))
 }
 
+// Own gives a directory to the server's user, for a tablespace.
+func (s *Server) Own(dir string) error {
+	if s.owner == nil {
+		return nil
+	}
+	return os.Chown(dir, int(s.owner.Uid), int(s.owner.Gid))
+}
+
 // run runs one of PostgreSQL's commands to its end.
 func (s *Server) run(name string, args ...string) error {
 	p, err := spawn(s.command(name, args...))
