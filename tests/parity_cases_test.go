@@ -56,7 +56,7 @@ sed '/^\[post_write_hooks\]$/r hooks.ini' alembic.ini | awk '/^\[post_write_hook
 )
 
 // Where a database is at several heads, Alembic prints them in the order of a
-// set of objects, which is another one in each process: hence sort.
+// set of objects, which depends on their addresses: hence sort.
 var parityCases = []parityCase{
 	{
 		name:  "first migration",
