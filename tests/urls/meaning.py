@@ -89,12 +89,13 @@ def libpq(driver: str, arguments: dict[str, Any]) -> Meaning:
     for variable, name in (("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")):
         if value := os.environ.get(variable):
             params[name] = value
+    system = effective.get("sslrootcert") == "system"  # which libpq takes no less with
     return {
         "hosts": [[h, p or "5432"] for h, p in zip(names, ports, strict=True)],
         "user": effective["user"],
         "password": effective.get("password", ""),
         "database": effective.get("dbname") or effective["user"],
-        "sslmode": "verify-full" if effective.get("sslrootcert") == "system" else effective["sslmode"],
+        "sslmode": "verify-full" if system else effective["sslmode"],
         "params": params,
     }
 
