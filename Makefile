@@ -13,7 +13,8 @@ FUZZTIME ?= 1m
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES    := ./...
-PYSOURCES   := --config pyproject.toml . ../embedpy ../tests ../examples
+RUFF        := $(LINT)/bin/ruff
+SCRIPTS     := embedpy tests examples/shop session/testdata # Python outside of pyshim
 
 .PHONY: help
 help: ## list the targets
@@ -50,8 +51,10 @@ lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
-	cd pyshim && $(LINT)/bin/ruff check $(PYSOURCES) && $(LINT)/bin/ruff format --check $(PYSOURCES)
-	cd pyshim && $(LINT)/bin/mypy && $(LINT)/bin/mypy ../embedpy/bootstrap.py ../embedpy/probe.py
+	cd pyshim && $(RUFF) check . && $(RUFF) format --check . && $(LINT)/bin/mypy
+	$(RUFF) check --config pyshim/pyproject.toml --ignore D1,BLE $(SCRIPTS)
+	$(RUFF) format --check --config pyshim/pyproject.toml $(SCRIPTS)
+	cd pyshim && $(LINT)/bin/mypy ../embedpy/bootstrap.py ../embedpy/probe.py
 
 $(LINT)/done: pyshim/lint-requirements.txt
 	$(PYTHON) -m venv --clear $(LINT)

@@ -110,7 +110,7 @@ def call(module: str, function: str, arg: bytes) -> bytes | Description:
         if os.getpid() != process:
             leave(0)
         return result
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         if os.getpid() != process:
             leave_with(error)
         return describe(error)
@@ -124,7 +124,7 @@ def describe(error: BaseException) -> Description:
         name = f"{kind.__module__}.{name}"
     try:
         message = str(error)
-    except Exception:  # noqa: BLE001
+    except Exception:
         message = "(its __str__ failed)"
     return (
         encode(name),
@@ -147,7 +147,7 @@ def format_traceback(error: BaseException) -> str:
     try:
         frames = first_frame(error.__traceback__)
         return "".join(traceback.format_exception(type(error), error, frames))
-    except Exception as failure:  # noqa: BLE001 - such as MemoryError
+    except Exception as failure:
         return f"(no traceback: {failure!r})\n"
 
 
@@ -214,7 +214,7 @@ def flush() -> BaseException | None:
         except OSError as error:
             failure = error if name == "stdout" else None
             discard(stream)
-        except Exception:  # noqa: BLE001 - closed or replaced by the program: nothing is lost
+        except Exception:
             pass
     return failure
 

@@ -71,7 +71,8 @@ def run(config: Config, options: argparse.Namespace, request: dict[str, Any]) ->
         with _all_or_nothing(config, options.directory):
             command.init(config, options.directory, template, options.package)
     if not options.quiet:
-        print(_next_steps(request["program"], Path(options.directory), ini if kept else None, models))
+        kept_ini = ini if kept else None
+        print(_next_steps(request["program"], Path(options.directory), kept_ini, models))
 
 
 def _next_steps(program: str, directory: Path, kept: Path | None, models: Models | None) -> str:

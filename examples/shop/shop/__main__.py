@@ -2,9 +2,10 @@
 
 from decimal import Decimal
 
-import reflex_orm as orm
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+
+import reflex_orm as orm
 
 from .models import Customer, Order, OrderLine, Product
 
