@@ -119,11 +119,12 @@ func TestLockHolderIsKilled(t *testing.T) {
 			}
 			victim := held(t, file)
 			for _, run := range runs {
-				if run.cmd.Process.Pid == victim {
-					run.signal(t, syscall.SIGKILL)
-				} else {
+				if run.cmd.Process.Pid != victim {
 					run.until(t, "Waiting for another migration")
 				}
+			}
+			if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
 			}
 			for _, run := range runs {
 				if run.cmd.Process.Pid != victim {
