@@ -113,6 +113,7 @@ func TestLockHolderIsKilled(t *testing.T) {
 			p := newProject(t, driver)
 			file := filepath.Join(t.TempDir(), "pid")
 			thirty(t, p, holdUp(file))
+			before := files(t, p.dir)
 			var runs []*process
 			for range crowd {
 				runs = append(runs, p.start(t, "upgrade", "head"))
@@ -132,6 +133,9 @@ func TestLockHolderIsKilled(t *testing.T) {
 				}
 			}
 			p.wantRan(t, 30)
+			if after := files(t, p.dir); after != before {
+				t.Errorf("there were the files\n%s\nand now there are\n%s", before, after)
+			}
 		})
 	}
 }
