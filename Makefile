@@ -18,7 +18,7 @@ SCRIPTS     := embedpy tests examples/shop session/testdata # Python outside of 
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## bin/reflex
@@ -32,9 +32,13 @@ demo: build ## examples/shop, from models to a migrated SQLite database
 test: ## all tests, on every interpreter found and a PostgreSQL of their own
 	go test -timeout $(TIMEOUT) $(PACKAGES)
 
+.PHONY: test-alembic
+test-alembic: ## Alembic's own tests in the embedded interpreter, on every interpreter found
+	REFLEX_TEST_FULL=1 go test -v -count=1 -timeout $(TIMEOUT) ./tests/alembicsuite
+
 .PHONY: bench
 bench: ## reflex db beside alembic, and session beside pgxpool: ratios of one run
-	go run ./bench
+	go run ./bench -python $(PYTHON)
 	go test ./session -run XXX -bench . -benchtime 2s
 
 .PHONY: fuzz

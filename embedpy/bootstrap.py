@@ -11,11 +11,12 @@ import importlib
 import os
 import signal
 import sys
-from importlib.machinery import ModuleSpec
+import zlib
+from importlib.machinery import ModuleSpec, SourceFileLoader
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all the rest
 if TYPE_CHECKING:
-    from types import CodeType, FrameType, ModuleType, TracebackType
+    from types import FrameType, TracebackType
     from typing import Any, NoReturn
 
 ROOT = "<embedpy>/"
@@ -27,15 +28,16 @@ Description = tuple[bytes, bytes, bytes, int, int]
 process = os.getpid()
 
 
-class MemoryImporter:
+class MemoryImporter(SourceFileLoader):
     """Import modules from a dict of file name and content (PEP 451).
 
-    ``get_source`` is what shows source lines in tracebacks, and ``get_data`` is
-    what ``pkgutil.get_data`` uses.
+    The bytecode is kept in the directory ``cache``, where there is one, as
+    Python keeps that of its files: compiling is most of the time an import takes.
     """
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    def __init__(self, files: dict[str, bytes], cache: str) -> None:
         self.files = files
+        self.cache = cache
 
     def find_spec(
         self,
@@ -46,46 +48,46 @@ class MemoryImporter:
         base = name.replace(".", "/")
         for file, is_package in ((base + "/__init__.py", True), (base + ".py", False)):
             if file in self.files:
-                spec = ModuleSpec(name, self, origin=ROOT + file, is_package=is_package)  # type: ignore[arg-type]
+                spec = ModuleSpec(name, self, origin=ROOT + file, is_package=is_package)
                 spec.has_location = True  # gives the module a __file__
                 spec.cached = None
                 return spec
         return None
 
-    def create_module(self, spec: ModuleSpec) -> None:  # noqa: ARG002
-        return None
-
-    def exec_module(self, module: ModuleType) -> None:
-        exec(self.get_code(module.__name__), module.__dict__)
-
-    def get_filename(self, name: str) -> str:
-        spec = self.find_spec(name)
+    def get_filename(self, name: str | None = None) -> str:
+        spec = self.find_spec(name or "")
         if spec is None or spec.origin is None:
             raise ImportError(f"no module {name!r} in memory", name=name)
         return spec.origin
 
-    def is_package(self, name: str) -> bool:
-        return self.get_filename(name).endswith("/__init__.py")
-
     def get_data(self, path: str) -> bytes:
+        if path.endswith(".pyc") and self.cache:
+            return super().get_data(self.cached(path))
         try:
             return self.files[path.removeprefix(ROOT)]
         except KeyError:
             raise FileNotFoundError(path) from None
 
-    def get_source(self, name: str) -> str:
-        return self.get_data(self.get_filename(name)).decode()
+    def path_stats(self, path: str) -> dict[str, int]:
+        """What tells whether bytecode is of this source, in the place of a file's time."""
+        source = self.get_data(path)
+        return {"mtime": zlib.crc32(source), "size": len(source)}
 
-    def get_code(self, name: str) -> CodeType:
-        file = self.get_filename(name)
-        return compile(self.get_data(file), file, "exec", dont_inherit=True)
+    def set_data(self, path: str, data: Any, *, _mode: int = 0) -> None:  # noqa: ARG002
+        if self.cache:
+            super().set_data(self.cached(path), data, _mode=0o600)
+
+    def cached(self, path: str) -> str:
+        return os.path.join(self.cache, path.partition(ROOT)[2].replace("/", "."))
 
 
-def start(argv: list[str], files: dict[str, bytes], wakeup_fd: int, signals: list[int]) -> None:
+def start(
+    argv: list[str], files: dict[str, bytes], cache: str, wakeup_fd: int, signals: list[int]
+) -> None:
     """Set up what Options has, and the signals that are Python's from now on."""
     sys.argv[:] = argv
     if files:
-        sys.meta_path.insert(0, MemoryImporter(files))
+        sys.meta_path.insert(0, MemoryImporter(files, cache))
     for number in signals:
         # asyncio.run takes SIGINT over only from exactly this handler.
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else terminate)

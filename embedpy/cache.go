@@ -3,6 +3,7 @@ package embedpy
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,12 +46,22 @@ func newCacheKey(executable string) (key cacheKey, err error) {
 	return key, err
 }
 
-func (k cacheKey) file() (string, error) {
+// cacheDirectory is where answers of interpreters and bytecode of
+// [Options].Modules are kept, for as long as they fit; "" is nowhere.
+func cacheDirectory() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", err
+		return ""
 	}
-	return filepath.Join(dir, "reflex-orm", fmt.Sprintf("python-%x.json", sha256.Sum256([]byte(k.Executable)))), nil
+	return filepath.Join(dir, "reflex-orm")
+}
+
+func (k cacheKey) file() (string, error) {
+	dir := cacheDirectory()
+	if dir == "" {
+		return "", errors.New("there is no cache directory")
+	}
+	return filepath.Join(dir, fmt.Sprintf("python-%x.json", sha256.Sum256([]byte(k.Executable)))), nil
 }
 
 // load returns nil for anything that is not exactly right.

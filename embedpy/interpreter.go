@@ -37,7 +37,8 @@ type Options struct {
 	// Modules holds Python sources that can be imported without being on disk,
 	// such as "driver/__init__.py" for the module driver. They go before
 	// modules of the same name in the environment. Other files are there for
-	// pkgutil.get_data. All of it is read at the start.
+	// pkgutil.get_data. All of it is read at the start. Their bytecode is kept
+	// in the user's cache directory, unless PYTHONDONTWRITEBYTECODE is set.
 	Modules fs.FS
 }
 
@@ -175,7 +176,7 @@ func (in *Interpreter) boot(argv []string, files map[string][]byte) error {
 		python3.PyList_Append(pySignals, number)
 		number.DecRef()
 	}
-	result := invoke(in.module, "start", pyArgv, pyFiles, python3.PyLong_FromLong(wakeup), pySignals)
+	result := invoke(in.module, "start", pyArgv, pyFiles, stringObject(cacheDirectory()), python3.PyLong_FromLong(wakeup), pySignals)
 	if result == nil {
 		return in.exception()
 	}
