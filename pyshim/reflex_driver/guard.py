@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import _reflex
@@ -144,14 +145,21 @@ class Interrupts:
     driver returns, and the handler raises in the main thread.
     """
 
-    PAUSES = (0.01, 0.1, 0.5)  # between one attempt to cancel and the next, in seconds
+    # Between one attempt to cancel and the next, in seconds.
+    PAUSES = (0.01, 0.1, 0.4, 1.0, 3.0)
+    PATIENCE = 0.4  # after this pause, a driver that still connects is not waited for
+    LIMIT = 2.0  # for an attempt that hangs when the run is over, in seconds
 
     def __init__(self) -> None:
         self._open: dict[int, Any] = {}
+        # One that is being closed may first wait for its statement.
+        self._closing: deque[Any] = deque(maxlen=8)
         self._connecting = False
         self._over = threading.Event()
         self._process = os.getpid()
-        self._thread = threading.Thread(target=self._cancel_on_signal, name="reflex-interrupts")
+        self._thread = threading.Thread(
+            target=self._cancel_on_signal, name="reflex-interrupts", daemon=True
+        )
 
     def start(self) -> None:
         # asyncio.run() takes SIGINT over if its handler is the default one, and
@@ -168,7 +176,8 @@ class Interrupts:
             return  # env.py has forked, and the child has neither the thread nor Go
         self._over.set()
         _reflex.finish("")
-        self._thread.join()
+        # To cancel, libpq connects once more, which a broken network can keep it at.
+        self._thread.join(self.LIMIT)
         event.remove(Engine, "do_connect", self._connect)
         event.remove(Pool, "connect", self._opened)
         event.remove(Pool, "close", self._closed)
@@ -181,7 +190,8 @@ class Interrupts:
         self._open[id(connection)] = connection
 
     def _closed(self, connection: Any, _record: object) -> None:
-        self._open.pop(id(connection), None)
+        if self._open.pop(id(connection), None) is not None:
+            self._closing.append(connection)
 
     def _cancel_on_signal(self) -> None:
         if not _reflex.interrupted(""):
@@ -191,13 +201,13 @@ class Interrupts:
             if self._over.wait(pause):
                 return
             self._cancel()
-        if self._connecting:
-            # libpq and getaddrinfo() wait on, whatever the signal. What is open
-            # beside that is rolled back by the server.
-            _reflex.abandon("")
+            if self._connecting and pause >= self.PATIENCE:
+                # libpq and getaddrinfo() wait on, whatever the signal. What is open
+                # beside that is rolled back by the server.
+                _reflex.abandon("")
 
     def _cancel(self) -> None:
-        for connection in list(self._open.values()):
+        for connection in [*self._open.values(), *self._closing]:
             cancel = _canceller(connection)
             if cancel is not None:
                 with contextlib.suppress(Exception):  # it may have closed meanwhile
