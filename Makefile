@@ -30,11 +30,15 @@ demo: build ## examples/shop, from models to a migrated SQLite database
 
 .PHONY: test
 test: ## all tests, on every interpreter found and a PostgreSQL of their own
-	go test -timeout $(TIMEOUT) $(PACKAGES)
+	go test -count=1 -timeout $(TIMEOUT) $(PACKAGES)
 
 .PHONY: test-alembic
 test-alembic: ## Alembic's own tests in the embedded interpreter, on every interpreter found
 	REFLEX_TEST_FULL=1 go test -v -count=1 -timeout $(TIMEOUT) ./tests/alembicsuite
+
+.PHONY: soak
+soak: ## kill 200 upgrades at random moments, and finish each
+	REFLEX_TEST_ROUNDS=40 go test -v -count=1 -timeout 60m -run TestKilledRunIsFinishedByTheNext ./tests
 
 .PHONY: bench
 bench: ## reflex db beside alembic, and session beside pgxpool: ratios of one run
