@@ -73,7 +73,7 @@ class MemoryImporter(SourceFileLoader):
         source = self.get_data(path)
         return {"mtime": zlib.crc32(source), "size": len(source)}
 
-    def set_data(self, path: str, data: Any, *, _mode: int = 0) -> None:  # noqa: ARG002
+    def set_data(self, path: str, data: Any, *, _mode: int = 0) -> None:
         if self.cache:
             super().set_data(self.cached(path), data, _mode=0o600)
 
