@@ -6,8 +6,6 @@
 //
 //	database DRIVER      REFLEX_DB_URL names a new database for this driver
 //	exits STATUS CMD...  run CMD, which must end with exactly this status
-//	interrupt SIGNAL PATTERN STATUS CMD...
-//	                     run CMD, send SIGNAL once its stderr matches PATTERN
 //
 // testdata/every runs on each interpreter found and with each driver, which is
 // in $DRIVER; testdata/once runs on the newest interpreter.
@@ -96,9 +94,8 @@ func runScripts(t *testing.T, dir string, env venv.Env, driver string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"database":  func(ts *testscript.TestScript, neg bool, args []string) { useDatabase(t, ts, args) },
-			"exits":     exits,
-			"interrupt": interrupt,
+			"database": func(ts *testscript.TestScript, neg bool, args []string) { useDatabase(t, ts, args) },
+			"exits":    exits,
 		},
 	})
 }
@@ -122,10 +119,6 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: exits STATUS COMMAND [ARG...]")
 	}
 	err := ts.Exec(args[1], args[2:]...)
-	wantStatus(ts, args[0], err)
-}
-
-func wantStatus(ts *testscript.TestScript, want string, err error) {
 	got := 0
 	if err != nil {
 		exit, ok := err.(*exec.ExitError)
@@ -134,7 +127,7 @@ func wantStatus(ts *testscript.TestScript, want string, err error) {
 		}
 		got = exit.ExitCode()
 	}
-	if strconv.Itoa(got) != want {
-		ts.Fatalf("exit status %d, want %s", got, want)
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit status %d, want %s", got, args[0])
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -327,7 +326,7 @@ print(f"{os.stat(ini).st_mode:o} {os.stat(os.path.dirname(ini)).st_mode:o}", fil
 			cmd := exec.Command(filepath.Join(reflexDir(t), "reflex"), "db", "upgrade", "head")
 			cmd.Dir = project
 			cmd.Env = venv.CleanEnv("VIRTUAL_ENV="+env.Dir, "TMPDIR="+tmp, "XDG_CACHE_HOME="+t.TempDir(), "REFLEX_DB_URL=sqlite://")
-			stderr := &watched{pattern: regexp.MustCompile(`(?m)^\d+ \d+$`), matched: make(chan struct{})}
+			stderr := &output{}
 			cmd.Stderr = stderr
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -336,7 +335,7 @@ print(f"{os.stat(ini).st_mode:o} {os.stat(os.path.dirname(ini)).st_mode:o}", fil
 			go func() { ended <- cmd.Wait() }()
 			if end.signal != 0 {
 				select {
-				case <-stderr.matched:
+				case <-stderr.match(`(?m)^\d+ \d+$`):
 					_ = cmd.Process.Signal(end.signal)
 				case <-ended:
 					t.Fatalf("it ended too soon: %s", stderr)
