@@ -82,21 +82,69 @@ class MemoryImporter(SourceFileLoader):
 
 
 def start(
-    argv: list[str], files: dict[str, bytes], cache: str, wakeup_fd: int, signals: list[int]
+    argv: list[str], files: dict[str, bytes], cache: str, pipe: list[int], signals: list[int]
 ) -> None:
-    """Set up what Options has, and the signals that are Python's from now on."""
+    """Set up what Options has, and the signals that are Python's from now on.
+
+    ``pipe`` holds Go's file descriptors, which are not for a forked child.
+    """
+    import _reflex
+
+    _reflex.interrupted_by = 0
     sys.argv[:] = argv
     if files:
         sys.meta_path.insert(0, MemoryImporter(files, cache))
     for number in signals:
-        # asyncio.run takes SIGINT over only from exactly this handler.
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else terminate)
-    signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
+        signal.signal(number, interrupt)
+    os.register_at_fork(after_in_child=lambda: forked(pipe, signals))
 
 
-def terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-    """End the program as a shell counts it."""
-    raise SystemExit(128 + number)
+def forked(pipe: list[int], signals: list[int]) -> None:
+    """Make a forked child what a child of any Python program is."""
+    for fd in pipe:
+        os.close(fd)
+    for number in signals:
+        if signal.getsignal(number) is interrupt:
+            is_int = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_int else signal.SIG_DFL)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """End what the program does: KeyboardInterrupt, or exit as a shell counts it.
+
+    Where an event loop runs, its task is cancelled, as asyncio.run does it: an
+    exception out of nowhere leaves C code like asyncpg's half way. But raised it
+    is in a greenlet beside the loop, where SQLAlchemy has the program's own code
+    run (AsyncConnection.run_sync), which a cancelled task does not end.
+    """
+    import _reflex
+
+    _reflex.interrupted_by = number
+    error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+    asyncio = sys.modules.get("asyncio")
+    loop = asyncio and asyncio._get_running_loop()
+    greenlet = sys.modules.get("greenlet")
+    if loop is None or asyncio is None or (greenlet and greenlet.getcurrent().parent):
+        raise error
+
+    def ended(task: Any) -> None:
+        if task.cancelled():
+            raise error  # out of the loop, so that the program sees what it would without us
+
+    main = main_task(frame)
+    for task in asyncio.all_tasks(loop) if main is None else [main]:
+        task.add_done_callback(ended)
+        task.cancel()
+    loop.call_soon_threadsafe(int)  # wakes it, if it waits
+
+
+def main_task(frame: FrameType | None) -> Any:
+    """What run_until_complete, which frame was called from, waits for; None if it is not seen."""
+    while frame is not None:
+        if frame.f_code.co_name == "run_until_complete":
+            return frame.f_locals.get("future")
+        frame = frame.f_back
+    return None
 
 
 def call(module: str, function: str, arg: bytes) -> bytes | Description:
@@ -237,6 +285,5 @@ def discard(stream: Any) -> None:
 
 def stop() -> Description | None:
     """What comes before Py_FinalizeEx. Returns why stdout could not be flushed."""
-    signal.set_wakeup_fd(-1)
     error = flush()
     return None if error is None else describe(error)

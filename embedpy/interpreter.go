@@ -27,7 +27,10 @@ const bootstrapFile = "<embedpy>/bootstrap.py"
 var bootstrap string
 
 // Python's main thread is the process's: signals and finalization depend on it.
-func init() { runtime.LockOSThread() }
+func init() {
+	runtime.LockOSThread()
+	capi.Unblock()
+}
 
 // Options are what a program may choose about its interpreter.
 type Options struct {
@@ -60,7 +63,7 @@ var started atomic.Bool
 //
 // The interpreter is what py.Executable would be: the same sys.executable,
 // sys.prefix and sys.path, the same PYTHON* variables, in UTF-8 mode. From here
-// on SIGINT and SIGTERM are Python's: see [Interpreter.Signals].
+// on signals are Python's: see [Interpreter.Signals].
 //
 // The error is a [*LibraryError] if py cannot be used here.
 func Start(py *Python, opts Options) (*Interpreter, error) {
@@ -165,26 +168,32 @@ func (in *Interpreter) boot(argv []string, files map[string][]byte) error {
 		key.DecRef()
 		value.DecRef()
 	}
-	wakeup, err := in.signals.listen()
-	if err != nil {
+	if err := in.signals.listen(); err != nil {
 		return fmt.Errorf("embedpy: a pipe for signals: %w", err)
 	}
-	pySignals := python3.PyList_New(0)
+	pyPipe := numbers([]int{in.signals.read, in.signals.write})
 	handled := handledSignals()
-	for _, sig := range handled {
-		number := python3.PyLong_FromLong(int(sig))
-		python3.PyList_Append(pySignals, number)
-		number.DecRef()
-	}
-	result := invoke(in.module, "start", pyArgv, pyFiles, stringObject(cacheDirectory()), python3.PyLong_FromLong(wakeup), pySignals)
+	pySignals := numbers(handled)
+	result := invoke(in.module, "start", pyArgv, pyFiles, stringObject(cacheDirectory()), pyPipe, pySignals)
 	if result == nil {
 		return in.exception()
 	}
 	result.DecRef()
 	for _, sig := range handled {
-		capi.HandleOnMainThread(sig)
+		capi.NoteSignal(sig, in.signals.write)
 	}
 	return nil
+}
+
+// numbers is a Python list of ints.
+func numbers[T ~int](values []T) *python3.PyObject {
+	list := python3.PyList_New(0)
+	for _, value := range values {
+		number := python3.PyLong_FromLong(int(value))
+		python3.PyList_Append(list, number)
+		number.DecRef()
+	}
+	return list
 }
 
 // acquire takes the GIL; release gives it back, so that Python's other threads
@@ -259,7 +268,7 @@ func (in *Interpreter) Call(ctx context.Context, module, function string, arg []
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
-		in.signals.interrupt()
+		interrupt()
 	})
 	answer, err := in.result(invoke(in.module, "call", stringObject(module), stringObject(function), bytesObject(arg)))
 	if stop() {

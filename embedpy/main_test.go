@@ -144,7 +144,7 @@ func prepare(t *testing.T, s script) *child {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // a child that hangs
 	t.Cleanup(cancel)
 	c.cmd = exec.CommandContext(ctx, self)
-	c.cmd.Env = venv.CleanEnv(envScript + "=" + c.file)
+	c.cmd.Env = venv.CleanEnv(envScript+"="+c.file, "GOTRACEBACK=all") // for a child that hangs
 	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
 	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGQUIT) } // with a Go stack trace
 	c.cmd.WaitDelay = 5 * time.Second

@@ -62,7 +62,7 @@ func TestWaitForAServer(t *testing.T) {
 		p := newProjectOn(t, t.TempDir(), withDriver(url, driver))
 		p.revise(t, "pass")
 		server.Stop(syscall.SIGINT)
-		p.start(t, "upgrade", "head", "--wait", "300ms").wantError(t, 4, "did not come up in time.*--wait.*(?s:.*)refused")
+		p.start(t, "upgrade", "head", "--wait", "300ms").wantError(t, 4, "(?s)^Waiting for the database: .*\nWaited 300ms.*Error: The database can't be reached.*(refused|Connect call failed)")
 		run := p.start(t, "upgrade", "head", "--wait", "60s")
 		select {
 		case <-run.ended:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -153,35 +152,27 @@ func runDB(ctx context.Context, inv *invocation, args []string) error {
 	if err != nil {
 		return err
 	}
-	g := newGuard(ctx, python.Signals(), inv.abort)
-	if err := g.define(python); err != nil {
+	signals, err := listenToSignals(python, inv.abort)
+	if err != nil {
 		return err
 	}
 	answer, err := python.Call(ctx, driverModule, "main", question)
-	released := g.release()
 	closed := python.Close()
 	if err != nil {
+		if signal := signals.signal(); signal != 0 { // in the driver's last lines
+			return &signalError{signal}
+		}
 		return err
 	}
 	var ended outcome
 	if err := json.Unmarshal(answer, &ended); err != nil {
 		return fmt.Errorf("the driver's answer: %w", err)
 	}
-	switch {
-	case ended.Kind == "ok" && released != nil:
-		return released
-	case ended.Kind == "ok":
+	switch ended.Kind {
+	case "ok":
 		return closed
-	case ended.Kind == "pipe":
+	case "pipe":
 		return nil // whoever read our output has seen enough
-	case g.signal() != 0:
-		return &signalError{g.signal()}
-	case ended.Kind == "interrupted": // by env.py, or by a signal whose news is still on its way
-		return &signalError{syscall.SIGINT}
-	case ended.Kind == "terminated":
-		return &signalError{syscall.SIGTERM}
-	case ended.Kind == "guard":
-		return &redactedError{ended.Message, g.err()}
 	}
 	return &ended
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/term"
+
 	"github.com/reflex-dev/reflex-orm/embedpy"
-	"github.com/reflex-dev/reflex-orm/internal/lock"
-	"github.com/reflex-dev/reflex-orm/session"
 )
 
 // The exit statuses are a contract; the README and `reflex db --help` state it.
@@ -31,21 +31,21 @@ const exitHelp = `Exit status:
   3  no usable Python, libpython, Alembic or driver
   4  the database could not be reached, or its URL is unset or wrong
   5  another migration holds the lock, and the wait ran out
-  130, 143  interrupted, terminated; the open transaction was rolled back`
+  129, 130, 143  hung up, interrupted, terminated; the open transaction was rolled back`
 
 // usageError is a command line that can't be understood.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-// signalError is a run that a signal ended.
+// signalError is a run that ended by a signal before the driver could say so.
 type signalError struct{ signal syscall.Signal }
 
 func (e *signalError) Error() string {
 	if e.signal == syscall.SIGTERM {
-		return "terminated; the open transaction was rolled back"
+		return "terminated"
 	}
-	return "interrupted; the open transaction was rolled back"
+	return "interrupted"
 }
 
 // outcome is how a run ended, as the driver says it (reflex_driver/failure.py).
@@ -55,6 +55,7 @@ type outcome struct {
 	Message   string `json:"message"`
 	Hint      string `json:"hint"`
 	Traceback string `json:"traceback"`
+	Signal    int    `json:"signal"`
 }
 
 func (o *outcome) Error() string { return o.Message }
@@ -67,43 +68,29 @@ func (o *outcome) status() int {
 		return exitEnvironment
 	case "database":
 		return exitDatabase
+	case "locked":
+		return exitLocked
+	case "signal":
+		return exitSignal + o.Signal
 	}
 	return exitFailed
 }
 
-// redactedError is an error whose text the driver has freed of passwords.
-type redactedError struct {
-	text string
-	err  error
-}
-
-func (e *redactedError) Error() string { return e.text }
-func (e *redactedError) Unwrap() error { return e.err }
-
 // exitStatus is the one place where an error becomes a number.
 func exitStatus(err error) int {
 	var (
-		ended       *outcome
-		signalled   *signalError
-		usage       *usageError
-		held        *lock.HeldError
-		unreachable *lock.UnreachableError
-		pooler      *lock.PoolerError
-		waited      *waitError
-		python      *embedpy.NotFoundError
-		library     *embedpy.LibraryError
-		raised      *embedpy.Error // the driver raises nothing, so Python is broken
+		ended     *outcome
+		signalled *signalError
+		usage     *usageError
+		python    *embedpy.NotFoundError
+		library   *embedpy.LibraryError
+		raised    *embedpy.Error // the driver raises nothing, so Python is broken
 	)
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &signalled):
 		return exitSignal + int(signalled.signal)
-	case errors.As(err, &held):
-		return exitLocked
-	case errors.As(err, &unreachable), errors.As(err, &pooler), errors.As(err, &waited),
-		errors.Is(err, session.ErrNotPostgres):
-		return exitDatabase
 	case errors.As(err, &python), errors.As(err, &library), errors.As(err, &raised):
 		return exitEnvironment
 	case errors.As(err, &usage):
@@ -141,7 +128,7 @@ func report(stderr io.Writer, program string, err error) {
 // paint makes text red on a terminal, unless NO_COLOR asks for none.
 func paint(w io.Writer, text string) string {
 	file, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || !isTerminal(file) {
+	if !ok || os.Getenv("NO_COLOR") != "" || !term.IsTerminal(int(file.Fd())) {
 		return text
 	}
 	return "\x1b[31m" + text + "\x1b[0m"

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #ifdef __linux__
 #include <sys/syscall.h>
 #endif
@@ -71,11 +73,114 @@ const char *capi_load(const char *path) {
     return NULL;
 }
 
-/* ---- starting ---- */
+/* ---- signals ---- */
 
 static pthread_t main_thread; /* the thread that started Python */
 static unsigned long main_ident; /* Python's name for it */
 static pid_t owner;           /* the process that did: not a forked child */
+
+static struct sigaction at_start[NSIG];
+static sigset_t mask_at_start;
+static void (*python_handler[NSIG])(int);
+static int news = -1; /* a pipe: the signals that on_signal has seen */
+static atomic_int unsaid; /* SIGINTs of capi_interrupt's, which are nobody's news */
+
+/* What Go keeps: SIGURG stops its goroutines. */
+static int is_gos(int sig) { return sig == SIGURG; }
+
+static int is_crash(int sig) {
+    return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP ||
+           sig == SIGABRT || sig == SIGQUIT || sig == SIGSYS;
+}
+
+/* Runs before Go does: notes how signals are, and blocks them. Go gives its
+   threads the mask that it finds (but for what ends a program, see on_signal),
+   so the kernel has the main thread and Python's own to choose from, as it has
+   in any Python program. */
+__attribute__((constructor(101))) static void before_go(void) {
+    sigset_t block;
+    sigfillset(&block);
+    for (int sig = 1; sig < NSIG; sig++) {
+        sigaction(sig, NULL, &at_start[sig]);
+        if (is_crash(sig) || is_gos(sig) || sig == SIGPROF || sig == SIGPIPE) sigdelset(&block, sig);
+    }
+    pthread_sigmask(SIG_BLOCK, &block, &mask_at_start);
+}
+
+void capi_unblock(void) { pthread_sigmask(SIG_SETMASK, &mask_at_start, NULL); }
+
+/* Takes Go's handlers away, before Python looks: a default that Go has changed
+   would be None to signal.getsignal, a SIGUSR1 that ends a program would not,
+   and a crash would be two hundred lines about goroutines and status 2. Who
+   wants those sets GOTRACEBACK. */
+static void restore_signals(void) {
+    int keep_crashes = getenv("GOTRACEBACK") != NULL;
+    for (int sig = 1; sig < NSIG; sig++)
+        if (!is_gos(sig) && !(keep_crashes && is_crash(sig))) sigaction(sig, &at_start[sig], NULL);
+}
+
+int capi_ignored_at_start(int sig) { return at_start[sig].sa_handler == SIG_IGN; }
+
+/* A signal that Python handles: the main thread is where Python's handlers run,
+   and where a sleep, a read or a poll that waits has to be cut short. */
+static void on_signal(int sig) {
+    int saved = errno;
+    if (getpid() != owner) {
+        python_handler[sig](sig);
+    } else if (!pthread_equal(pthread_self(), main_thread)) {
+        pthread_kill(main_thread, sig);
+    } else {
+        unsigned char number = sig;
+        int ours = sig == SIGINT && atomic_load(&unsaid) > 0;
+        if (ours) atomic_fetch_sub(&unsaid, 1);
+        else if (write(news, &number, 1) < 0) { /* full: enough is known */ }
+        python_handler[sig](sig);
+    }
+    errno = saved;
+}
+
+/* Wraps the handler that signal.signal has just installed. It is gone when the
+   program sets another: then the signal is the program's. */
+void capi_note_signal(int sig, int pipe) {
+    struct sigaction action;
+    news = pipe;
+    sigaction(sig, NULL, &action);
+    if (action.sa_handler == on_signal) return;
+    python_handler[sig] = action.sa_handler;
+    action.sa_handler = on_signal;
+    sigaction(sig, &action, NULL);
+}
+
+/* From any thread, without the GIL. A signal, because nothing else ends a wait;
+   where SIGINT is ignored, an exception for when Python next runs code. (Not
+   Py_AddPendingCall: before 3.13 it does not reach a main thread that is busy.) */
+void capi_interrupt(void) {
+    if (!capi_ignored_at_start(SIGINT)) {
+        atomic_fetch_add(&unsaid, 1);
+        pthread_kill(main_thread, SIGINT);
+        return;
+    }
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyThreadState_SetAsyncExc(main_ident, PyExc_KeyboardInterrupt);
+    PyGILState_Release(state);
+}
+
+/* From any thread: ends a wait of the main thread that was about to begin when a
+   signal came. Go uses SIGURG for itself and expects it any time. */
+void capi_wake(void) { pthread_kill(main_thread, SIGURG); }
+
+/* On the main thread, with the GIL: takes back an interrupt that came too late
+   to reach anybody. Unblocking a signal delivers it if it is pending (POSIX). */
+void capi_clear_interrupt(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    if (PyErr_CheckSignals() < 0) PyErr_Clear();
+    PyThreadState_SetAsyncExc(main_ident, NULL);
+}
+
+/* ---- starting ---- */
 
 /* 3.14 and later (PEP 741): options by name. Its defaults are those of an
    isolated Python, so what makes it an ordinary one is asked for. */
@@ -116,6 +221,7 @@ static int initialize_by_struct(size_t argc, char *const *argv, char *error, siz
 int capi_initialize(size_t argc, char *const *argv, char *error, size_t size) {
     main_thread = pthread_self();
     owner = getpid();
+    restore_signals();
     int failed = dlsym(library, "PyInitConfig_Create")
                      ? initialize_by_name(argc, argv, error, size)
                      : initialize_by_struct(argc, argv, error, size);
@@ -131,74 +237,6 @@ int capi_on_main_thread(void) {
     return pthread_main_np();
 #endif
 }
-
-/* ---- signals ---- */
-
-static int ignored[NSIG];
-static void (*python_handler[NSIG])(int);
-
-/* Runs before Go does, which takes SIGTERM over even where it was ignored. */
-__attribute__((constructor)) static void note_ignored(void) {
-    struct sigaction action;
-    for (int sig = 1; sig < NSIG; sig++)
-        ignored[sig] = sigaction(sig, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
-int capi_ignored_at_start(int sig) { return ignored[sig]; }
-
-void capi_ignore(int sig) { signal(sig, SIG_IGN); }
-
-/* The kernel may give a signal to any thread, but only the main one runs
-   Python's handlers, and only there does a sleep, a read or a poll that waits
-   have to be cut short. */
-static void on_main_thread(int sig) {
-    int saved = errno;
-    if (getpid() == owner && !pthread_equal(pthread_self(), main_thread))
-        pthread_kill(main_thread, sig);
-    else
-        python_handler[sig](sig);
-    errno = saved;
-}
-
-/* Wraps the handler that signal.signal has just installed. Go needs ONSTACK,
-   which Python 3.9 does not set: goroutine stacks are small. */
-void capi_handle_on_main_thread(int sig) {
-    struct sigaction action;
-    sigaction(sig, NULL, &action);
-    python_handler[sig] = action.sa_handler;
-    action.sa_handler = on_main_thread;
-    action.sa_flags = SA_ONSTACK;
-    sigaction(sig, &action, NULL);
-}
-
-/* From any thread, without the GIL. A signal, because nothing else ends a wait;
-   where SIGINT is ignored, an exception for when Python next runs code. (Not
-   Py_AddPendingCall: before 3.13 it does not reach a main thread that is busy.) */
-void capi_interrupt(void) {
-    if (!ignored[SIGINT]) {
-        pthread_kill(main_thread, SIGINT);
-        return;
-    }
-    PyGILState_STATE state = PyGILState_Ensure();
-    PyThreadState_SetAsyncExc(main_ident, PyExc_KeyboardInterrupt);
-    PyGILState_Release(state);
-}
-
-/* On the main thread, with the GIL: takes back an interrupt that came too late
-   to reach anybody. Unblocking a signal delivers it if it is pending (POSIX). */
-void capi_clear_interrupt(void) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    if (PyErr_CheckSignals() < 0) PyErr_Clear();
-    PyThreadState_SetAsyncExc(main_ident, NULL);
-}
-
-/* From any thread: ends a wait of the main thread that a signal to another
-   thread did not end, because the program has set a handler that is not
-   wrapped, as asyncio does. Go uses SIGURG for itself and expects it any time. */
-void capi_wake(void) { pthread_kill(main_thread, SIGURG); }
 
 /* ---- Go functions in Python ---- */
 

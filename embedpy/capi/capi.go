@@ -57,6 +57,10 @@ func Initialize(argv []string) error {
 	return nil
 }
 
+// Unblock gives the calling thread the signals that it had before Go started.
+// Go's other threads have none, so that each is Python's.
+func Unblock() { C.capi_unblock() }
+
 // OnMainThread reports whether the caller runs on the process's main thread.
 func OnMainThread() bool { return C.capi_on_main_thread() != 0 }
 
@@ -78,12 +82,10 @@ func Bytes(o *python3.PyObject) []byte {
 // nohup does with SIGHUP and shells do with SIGINT for a background job.
 func IgnoredAtStart(sig syscall.Signal) bool { return C.capi_ignored_at_start(C.int(sig)) != 0 }
 
-// Ignore turns sig off. Go itself turns on again what was off at the start.
-func Ignore(sig syscall.Signal) { C.capi_ignore(C.int(sig)) }
-
-// HandleOnMainThread makes the Python handler that was just installed for sig
-// run on the main thread, whichever thread the kernel gives the signal to.
-func HandleOnMainThread(sig syscall.Signal) { C.capi_handle_on_main_thread(C.int(sig)) }
+// NoteSignal makes the Python handler that was just installed for sig run on
+// the main thread, whichever thread the kernel gives the signal to, and writes
+// the signal's number to pipe. This ends when the program sets another handler.
+func NoteSignal(sig syscall.Signal, pipe int) { C.capi_note_signal(C.int(sig), C.int(pipe)) }
 
 // Interrupt raises KeyboardInterrupt on the main thread, and ends what it waits
 // for unless SIGINT is ignored. Any goroutine may call it; the caller must not

@@ -11,9 +11,9 @@ const char *capi_load(const char *path);
 int capi_initialize(size_t argc, char *const *argv, char *error, size_t size);
 int capi_on_main_thread(void);
 
+void capi_unblock(void);
 int capi_ignored_at_start(int sig);
-void capi_ignore(int sig);
-void capi_handle_on_main_thread(int sig);
+void capi_note_signal(int sig, int pipe);
 void capi_interrupt(void);
 void capi_clear_interrupt(void);
 void capi_wake(void);

@@ -42,6 +42,7 @@ class CommandLine(alembic.config.CommandLine):
     def __init__(self, request: dict[str, Any]) -> None:
         super().__init__(prog=request["program"])
         self._request = request
+        self._guard: Guard | None = None
         self._add_aliases()
         initialize.add_options(self.subparsers.choices["init"])
         self._add_options()
@@ -64,7 +65,8 @@ class CommandLine(alembic.config.CommandLine):
             )
             self.run_cmd(config, options)
         except BaseException as exc:  # noqa: BLE001 - each is an outcome
-            return failure.describe(exc, whole=whole, changes=changes)
+            stays = self._guard is not None and not self._guard.rolls_back
+            return failure.describe(exc, whole=whole, changes=changes, stays=stays)
         return failure.Outcome("ok")
 
     def run_cmd(self, config: alembic.config.Config, options: argparse.Namespace) -> None:
@@ -74,7 +76,8 @@ class CommandLine(alembic.config.CommandLine):
             return
         with configuration.completed(config, options, self._request["ini"]):
             secrets.remember(configuration.url(config))
-            with Guard(config, options):
+            self._guard = Guard(options)
+            with self._guard:
                 super().run_cmd(config, options)
 
     def _add_aliases(self) -> None:
@@ -116,7 +119,7 @@ class CommandLine(alembic.config.CommandLine):
                 "--wait",
                 type=seconds,
                 metavar="TIME",
-                help="Wait up to TIME (30s, 5m) for a PostgreSQL that is still starting.",
+                help="Wait up to TIME (30s, 5m) for a server that is still starting.",
             )
             if name in READING:
                 continue

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import sysconfig
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
+
+import _reflex
 
 from . import secrets
 from .usage import UsageError
@@ -30,15 +33,15 @@ if TYPE_CHECKING:
 class Outcome:
     """How a run ended.
 
-    `kind` is one of: ok, failed, usage, environment, database, guard (the Go
-    side knows why), interrupted, terminated, pipe (the reader of stdout went
-    away).
+    `kind` is one of: ok, failed, usage, environment, database, locked, signal
+    (whose number is `signal`), pipe (the reader of stdout went away).
     """
 
     kind: str
     message: str = ""
     hint: str = ""
     traceback: str = ""
+    signal: int = 0
 
 
 _PROCESS = os.getpid()
@@ -68,20 +71,28 @@ _NEXT_STEPS = {
 }
 
 
-def describe(exc: BaseException, *, whole: bool = False, changes: bool = False) -> Outcome:
+_STAYS = "this database can't take DDL back, so what the revision had done stays"
+
+
+def describe(
+    exc: BaseException, *, whole: bool = False, changes: bool = False, stays: bool = False
+) -> Outcome:
     """Sort `exc`.
 
     `whole` asks for the whole traceback. `changes` says that the command was to
     change a database: then it has failed even if all that is missing is
-    somebody to read its output. A child that env.py has forked, and that has
-    come here, ends.
+    somebody to read its output. `stays` says that the database does not take
+    back what a revision did. A child that env.py has forked, and that has come
+    here, ends.
     """
     if os.getpid() != _PROCESS:
         _end_child(exc)
-    outcome = _sort(exc)
+    outcome = _signalled(exc, stays) or _sort(exc)
     if outcome.kind == "pipe" and (changes or not _reader_is_gone()):
         outcome = _failed(exc)
-    if whole and outcome.kind not in ("interrupted", "terminated"):
+    if stays and outcome.kind == "failed" and not outcome.hint:
+        outcome.hint = _STAYS
+    if whole and outcome.kind != "signal":
         outcome.traceback = "".join(traceback.format_exception(exc))
     outcome.message = secrets.redact(outcome.message)
     outcome.traceback = secrets.redact(outcome.traceback)
@@ -117,13 +128,27 @@ def _pip(requirement: str, options: str = "") -> str:
     return f'"{sys.executable}" -m pip install {options}"{requirement}"'
 
 
+_SIGNALLED = {signal.SIGHUP: "hung up", signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+def _signalled(exc: BaseException, stays: bool) -> Outcome | None:
+    """A run that a signal has ended, be it by way of the driver's error.
+
+    What the project raises after it has handled the signal is no such thing.
+    """
+    number = _reflex.interrupted_by
+    if not number and isinstance(exc, KeyboardInterrupt):  # env.py's own, as of getpass()
+        number = signal.SIGINT
+    names = {"KeyboardInterrupt", "SystemExit", "CancelledError"}  # the last is asyncio's
+    if not number or not any(type(cause).__name__ in names for cause in _chain(exc)):
+        return None
+    what = "; " + (_STAYS if stays else "the open transaction was rolled back")
+    return Outcome("signal", _SIGNALLED[signal.Signals(number)] + what, signal=number)
+
+
 def _sort(exc: BaseException) -> Outcome:
-    if _named(exc, "_reflex", "GoError"):
-        return Outcome("guard", str(exc))
-    if isinstance(exc, KeyboardInterrupt):
-        return Outcome("interrupted")
-    if isinstance(exc, SystemExit) and exc.code == 143:  # from embedpy's handler of SIGTERM
-        return Outcome("terminated")
+    if _named(exc, "reflex_driver", "LockError"):
+        return Outcome(exc.kind, str(exc))  # type: ignore[attr-defined]
     if isinstance(exc, SystemExit):
         return _exited(exc)
     if isinstance(exc, BrokenPipeError):
@@ -301,14 +326,20 @@ def _came_through(exc: BaseException, *functions: str) -> bool:
 
 def _frames(exc: BaseException) -> Iterator[FrameType]:
     """The frames of an exception and of those that caused it."""
-    seen: set[int] = set()
-    cause: BaseException | None = exc
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
+    for cause in _chain(exc):
         step: TracebackType | None = cause.__traceback__
         while step is not None:
             yield step.tb_frame
             step = step.tb_next
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    """An exception and those that caused it, which may be a ring."""
+    seen: set[int] = set()
+    cause: BaseException | None = exc
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
         cause = cause.__cause__ or cause.__context__
 
 

@@ -1,0 +1,189 @@
+"""PostgreSQL: an advisory lock of a session, which the server drops with its connection."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from .session import (
+    NOBODY,
+    Holder,
+    NoLockError,
+    Place,
+    PoolerError,
+    SQLSession,
+    UnreachableError,
+    aside,
+    ask,
+    process_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy.engine import Connection
+
+# A replica and a server that was started again are others.
+_SERVER = """
+    SELECT oid::text || ' since ' || pg_postmaster_start_time(), datname, current_schema()
+    FROM pg_database WHERE datname = current_database()"""
+
+# What speaks PostgreSQL's protocol and gives the same lock to everybody, or to nobody.
+_OTHERS = {"CockroachDB": "CockroachDB", "-YB-": "YugabyteDB"}
+
+# The server ends a connection that idles for longer than these allow.
+_IDLE, _IDLE_IN_TRANSACTION = "idle_session_timeout", "idle_in_transaction_session_timeout"
+
+# A pooler hands out the connection that was used last, mostly.
+_TRIES = 5
+
+
+def place(connection: Connection, context: MigrationContext) -> Place:
+    """See session.Kind. A table that no schema is named for is in the first of search_path."""
+    with aside(connection) as fairy:
+        version = str(ask(fairy, "SELECT version()")[0])
+        refuse_others(version)
+        server, database, default_schema = ask(fairy, _SERVER)
+    schema = context.version_table_schema or default_schema or ""
+    text = f"reflex db\0{database}\0{schema}\0{context.version_table}"
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
+    name = f"PostgreSQL's advisory lock {number}, of {database}.{schema}.{context.version_table}"
+    return Place(server=str(server), key=str(number), name=name)
+
+
+def refuse_others(version: str) -> None:
+    """Raise NoLockError for a server that only resembles PostgreSQL."""
+    for mark, name in _OTHERS.items():
+        if mark in version:
+            raise NoLockError(f"{name} has no advisory locks that lock")
+
+
+def open(connection: Connection, place: Place) -> PostgreSQLSession:  # noqa: A001
+    """See session.Kind."""
+    return PostgreSQLSession(connection, place)
+
+
+def holder(connection: Connection, place: Place) -> Holder | None:
+    """See session.Kind."""
+    with aside(connection) as fairy:
+        return _holder(ask(fairy, _holder_query(place.key)))
+
+
+class PostgreSQLSession(SQLSession):
+    """One connection, of any driver, for all the keys of a run."""
+
+    def __init__(self, connection: Connection, place: Place) -> None:
+        super().__init__(connection)
+        try:
+            # First, so that nothing is set on a connection that others share.
+            self._refuse_pooler()
+            if self.direct:
+                self._refuse_other(place)
+            self.ask(f"""
+                SELECT set_config('application_name', '{process_name()}', false),
+                       (SELECT count(set_config(name, '0', false)) FROM pg_settings
+                        WHERE name IN ('{_IDLE}', 'statement_timeout'))""")
+        except Exception as exc:
+            self.close()
+            if isinstance(exc, PoolerError | UnreachableError):
+                raise
+            raise UnreachableError(exc) from exc
+
+    def _refuse_other(self, place: Place) -> None:
+        server = self.ask(_SERVER)[0]
+        if server != place.server:
+            raise UnreachableError(
+                "REFLEX_DB_LOCK_URL leads to another server or database than the migration's"
+            )
+
+    def _refuse_pooler(self) -> None:
+        """Raise PoolerError if the server's connection is given to others between transactions.
+
+        A pooler makes up the process id that it tells its client; without one
+        it is the server's own, and nothing more is asked. With one, a second
+        client opens transactions: if it is given the server process that this
+        connection has just used, or if this one is given another than before,
+        the server's connections are shared.
+        """
+        ours = self.ask("SELECT pg_backend_pid()")[0]
+        if ours == _told_pid(self._fairy.driver_connection):
+            return
+        other = self.connect()
+        try:
+            for _ in range(_TRIES):
+                theirs = ask(other, "SELECT pg_backend_pid()")[0]
+                now = self.ask("SELECT pg_backend_pid()")[0]
+                if now != ours or theirs == ours:
+                    raise PoolerError
+        finally:
+            other.close()
+
+    def take(self, key: str) -> bool:
+        return bool(self.ask(f"SELECT pg_try_advisory_lock({key})")[0])
+
+    def holder(self, key: str) -> Holder:
+        return _holder(self.ask(_holder_query(key))) or NOBODY
+
+    def holds(self, keys: set[str]) -> bool:
+        numbers = ", ".join(sorted(keys))
+        held = self.ask(f"""
+            SELECT count(*) FROM pg_locks
+            WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() AND objsubid = 1
+            AND (classid::bigint << 32) | objid::bigint IN ({numbers})""")
+        return bool(held[0] == len(keys))
+
+    @contextlib.contextmanager
+    def waiting(self, connection: Connection) -> Iterator[None]:
+        """Keep the server from ending the migration's connection, which idles meanwhile."""
+        if self.direct:  # a pooler would give the setting to others
+            yield
+            return
+        name = _IDLE_IN_TRANSACTION if connection.in_transaction() else _IDLE
+        with aside(connection) as fairy:
+            limit = ask(fairy, f"SELECT current_setting('{name}', true)")[0]
+        if limit in (None, "0"):
+            yield
+            return
+        _set(connection, name, "0")
+        yield
+        _set(connection, name, str(limit))
+
+
+def _set(connection: Connection, name: str, value: str) -> None:
+    """Set a parameter, in the project's transaction or for its session."""
+    fairy = connection.connection
+    local = connection.in_transaction()
+    ask(fairy, f"SELECT set_config('{name}', '{value}', {str(local).lower()})")
+    if not local:
+        fairy.commit()
+
+
+def _told_pid(driver: Any) -> int | None:
+    """The server's process id as the connection was told it; None if the driver does not say."""
+    if hasattr(driver, "get_server_pid"):  # asyncpg
+        return int(driver.get_server_pid())
+    info = getattr(driver, "info", None)  # psycopg, psycopg2
+    pid = getattr(info, "backend_pid", None)
+    return int(pid) if pid else None
+
+
+def _holder_query(key: str) -> str:
+    return f"""
+        SELECT l.pid, a.application_name, host(a.client_addr), a.backend_start
+        FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+        WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+        AND (l.classid::bigint << 32) | l.objid::bigint = {key}
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
+
+def _holder(row: list[Any]) -> Holder | None:
+    if not row:
+        return None
+    pid, application, address, since = row
+    description = f'pid {pid}, "{application or ""}", from {address or "a local socket"}'
+    if since is not None:
+        since = since.astimezone()
+        description += f", since {since:%H:%M:%S}"
+    return Holder(description, pid, application, address, since)

@@ -1,0 +1,115 @@
+"""SQLite: a lock on one byte of the database file, far behind any that SQLite reads or locks.
+
+It is an "open file description" lock (Linux's fcntl(2), F_OFD_SETLK), which
+ends with the process, leaves no file behind, is no flock(2), and is not dropped
+when another descriptor of the file is closed, as POSIX's would be. Nor may ours
+be closed before the process ends: that would drop the POSIX locks that SQLite
+holds (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+
+It covers this machine, and on NFS those that mount the file with locks. Where
+the file system has no locks the run goes on, and says so: SQLite keeps its
+writers apart by the same means, so it has none there either.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import sys
+from typing import TYPE_CHECKING
+
+from .session import Holder, NoLockError, Place, Session, make_harmless
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy.engine import Connection
+
+_BYTE = 1 << 62  # SQLite's own are at 1 << 30 (https://www.sqlite.org/src/file/src/os.h)
+
+_HOLDER = Holder("another process on this machine")
+
+
+# Python knows the number only where it was built on such a system.
+_SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", 90 if sys.platform == "darwin" else None)
+
+
+def place(connection: Connection, context: MigrationContext) -> Place | None:
+    """See session.Kind. The file is the one that SQLite has opened; None is in memory."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute("PRAGMA database_list")  # which reads nothing and locks nothing
+        files = {name: file for _, name, file in cursor.fetchall()}
+    finally:
+        cursor.close()
+    file = files.get(context.version_table_schema or "main")
+    return Place(server=file, key=file, name=f"a byte of {file}") if file else None
+
+
+def open(_connection: Connection, place: Place) -> SQLiteSession:  # noqa: A001
+    """See session.Kind."""
+    return SQLiteSession(place.server)
+
+
+def holder(_connection: Connection, place: Place) -> Holder | None:
+    """See session.Kind. The kernel does not tell which process it is."""
+    try:
+        session = SQLiteSession(place.server)
+        # Another description of the file, which asks and leaves it to the end of the process.
+        return None if session.take(place.key) and session.give() else _HOLDER
+    except NoLockError:
+        return None
+
+
+class SQLiteSession(Session):
+    """A descriptor of a database file, which stays open until the process ends."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        if _SET_LOCK is None:
+            raise NoLockError(f"{sys.platform} has no locks that SQLite would not notice")
+        self._file = file
+        self._descriptor: int | None = None
+        try:
+            self._descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        except PermissionError:
+            pass  # nor can a migration write it
+        except OSError as exc:
+            if exc.errno != errno.EROFS:
+                raise NoLockError(str(exc)) from exc
+
+    def take(self, key: str) -> bool:  # noqa: ARG002
+        return self._set(fcntl.F_WRLCK)
+
+    def give(self) -> bool:
+        """Unlock; the descriptor stays open."""
+        return self._set(fcntl.F_UNLCK)
+
+    def holder(self, key: str) -> Holder:  # noqa: ARG002
+        return _HOLDER
+
+    def close(self) -> None:
+        """The lock is the process's, and ends with it."""
+
+    def abandon(self) -> None:
+        if self._descriptor is not None:
+            make_harmless({self._descriptor})
+
+    def _set(self, kind: int) -> bool:
+        if self._descriptor is None or _SET_LOCK is None:
+            return True
+        try:
+            fcntl.fcntl(self._descriptor, _SET_LOCK, _flock(kind))
+        except OSError as exc:
+            if exc.errno in (errno.EAGAIN, errno.EACCES):
+                return False
+            raise NoLockError(f"the file system of {self._file} has no locks ({exc})") from exc
+        return True
+
+
+def _flock(kind: int) -> bytes:
+    """C's struct flock for one byte."""
+    if sys.platform == "darwin":
+        return struct.pack("qqihh", _BYTE, 1, 0, kind, os.SEEK_SET)
+    return struct.pack("hhqqi", kind, os.SEEK_SET, _BYTE, 1, 0)

@@ -1,0 +1,68 @@
+"""Waiting for a lock or a server, and telling a person of it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+INTERVAL = 30.0  # between two lines where there is no terminal, in seconds
+
+
+class Progress:
+    """On a terminal one line of stderr, renewed in place; elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._last: float | None = None
+
+    def __enter__(self) -> None:
+        self._last = None
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _exc: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._terminal and self._last is not None:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def show(self, line: str) -> None:
+        """Say `line`, if it is time to."""
+        now = time.monotonic()
+        if self._terminal:
+            # No wider than the terminal, which can't renew two rows in place.
+            width = shutil.get_terminal_size().columns
+            print(f"\r{line[: width - 1]}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif self._last is None or now - self._last >= INTERVAL:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            return
+        self._last = now
+
+
+def duration(seconds: float) -> str:
+    """As a person writes it: 300ms, 45s, 4m30s, 2h."""
+    if 0 < seconds < 1:
+        return f"{max(round(seconds * 1000), 1)}ms"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    parts = [f"{n}{unit}" for n, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if n]
+    return "".join(parts) or "0s"
+
+
+def pause(seconds: float, *, is_async: bool) -> None:
+    """Sleep. Where the driver is asyncio's, the project's other tasks go on meanwhile."""
+    if is_async:
+        import asyncio
+
+        from sqlalchemy.util import await_only
+
+        await_only(asyncio.sleep(seconds))
+    else:
+        time.sleep(seconds)

@@ -1,0 +1,90 @@
+"""`--wait`: try again to connect while the database's server is starting.
+
+It is env.py that connects, through its own Engine, so every database and every
+source of its URL is covered. Nothing is retried once env.py has its connection.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.engine import Engine
+
+from .progress import Progress, duration, pause
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import PoolProxiedConnection
+
+_PAUSE = 0.5  # between two attempts, in seconds
+
+# What a server says that runs, and that goes on saying it. A driver in C gives
+# no more than the text, which may be in another language: then the wait is long.
+_FINAL_STATES = ("28", "3D")  # SQLSTATE: authorization, no such database
+_FINAL_NUMBERS = (1044, 1045, 1049, 1698)  # MySQL's, the same
+_FINAL_TEXTS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password")
+
+
+class Wait:
+    """Waits up to `seconds`; None is not at all."""
+
+    def __init__(self, seconds: float | None, progress: Progress) -> None:
+        self.seconds = seconds
+        self._progress = progress
+        self._connect: Any = Engine.raw_connection
+
+    def start(self) -> None:
+        """From here on, a connection that fails is tried again."""
+        if not self.seconds:
+            return
+        wait, deadline = self, time.monotonic() + self.seconds
+
+        def raw_connection(engine: Engine) -> PoolProxiedConnection:
+            return wait._connect_until(engine, deadline)
+
+        self._replace(raw_connection)
+
+    def stop(self) -> None:
+        """From here on, it is not."""
+        self._replace(self._connect)
+
+    @staticmethod
+    def _replace(raw_connection: Any) -> None:
+        Engine.raw_connection = raw_connection  # type: ignore[method-assign]
+
+    def _connect_until(self, engine: Engine, deadline: float) -> PoolProxiedConnection:
+        with self._progress:
+            while True:
+                try:
+                    fairy: PoolProxiedConnection = self._connect(engine)
+                    return fairy
+                except (engine.dialect.loaded_dbapi.Error, OSError) as exc:
+                    rest = deadline - time.monotonic()
+                    if _is_final(exc):
+                        raise
+                    if rest <= 0:
+                        print(f"Waited {duration(self.seconds or 0)} (--wait).", file=sys.stderr)
+                        raise
+                    reason = str(exc).partition("\n")[0]
+                    self._progress.show(
+                        f"Waiting for the database: {reason}; {duration(rest)} left"
+                    )
+                    # Jitter, so that many pods started together do not ask together.
+                    wait = random.uniform(_PAUSE / 2, _PAUSE)
+                    pause(min(wait, rest), is_async=engine.dialect.is_async)
+
+
+def _is_final(exc: Any) -> bool:
+    """Whether the server has refused for a reason that time does not mend."""
+    if isinstance(exc.__cause__, OSError):
+        return False
+    state = getattr(exc, "sqlstate", None) or getattr(exc, "pgcode", None) or ""
+    number = exc.args[0] if exc.args else None
+    text = str(exc)
+    return (
+        str(state).startswith(_FINAL_STATES)
+        or number in _FINAL_NUMBERS
+        or any(final in text for final in _FINAL_TEXTS)
+    )
