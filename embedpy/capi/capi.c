@@ -221,6 +221,7 @@ static int initialize_by_struct(size_t argc, char *const *argv, char *error, siz
 int capi_initialize(size_t argc, char *const *argv, char *error, size_t size) {
     main_thread = pthread_self();
     owner = getpid();
+    capi_restore_limit();
     restore_signals();
     int failed = dlsym(library, "PyInitConfig_Create")
                      ? initialize_by_name(argc, argv, error, size)
