@@ -119,7 +119,8 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     """
     import _reflex
 
-    _reflex.interrupted_by = number
+    if os.getpid() == process:
+        _reflex.interrupted_by = number
     error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
     asyncio = sys.modules.get("asyncio")
     loop = asyncio and asyncio._get_running_loop()
