@@ -96,6 +96,12 @@ def start(
         sys.meta_path.insert(0, MemoryImporter(files, cache))
     for number in signals:
         signal.signal(number, interrupt)
+    if sys.version_info >= (3, 12):
+        # Python counts Go's threads as the program's.
+        import warnings
+
+        text = r"This process \(pid=\d+\) is multi-threaded, use of fork"
+        warnings.filterwarnings("ignore", text, DeprecationWarning)
     os.register_at_fork(after_in_child=lambda: forked(pipe, signals))
 
 

@@ -119,6 +119,20 @@ print(op.get_bind().exec_driver_sql("SELECT 7").scalar())`
 	}
 }
 
+// Python 3.12 warns of a fork beside threads, and Go's are not the program's.
+func TestForkWarning(t *testing.T) {
+	p := newProject(t, "sqlite")
+	p.env = []string{"PYTHONWARNINGS=default::DeprecationWarning"}
+	p.revise(t, `child = os.fork()
+if not child:
+    os._exit(5)
+print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))`)
+	if _, reflex := both(t, p); strings.Contains(reflex.stderr.String(), "multi-threaded") {
+		t.Errorf("stderr has a warning:\n%s", reflex.stderr.String())
+	}
+	p.wantRan(t, 1)
+}
+
 // Signals that a project handles are its own, and those that nobody handles do
 // what they do.
 func TestSignalsOfTheProject(t *testing.T) {
