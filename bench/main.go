@@ -5,8 +5,9 @@
 //
 // The two take turns, A B A B, so that what else the machine does falls on both.
 // Wall and CPU are medians of the ratios within a pair; memory is the peak of
-// the process, as a ratio and as a difference. Then it shows that `reflex
-// --help` and `reflex version --short` are quick and open no libpython.
+// the process, as a ratio and as a difference. Then it shows what the migration
+// lock costs on PostgreSQL (lock.go), and that `reflex --help` and `reflex
+// version --short` are quick and open no libpython.
 package main
 
 import (
@@ -28,7 +29,7 @@ import (
 )
 
 // requirements of the environment that both commands run in.
-var requirements = []string{"alembic==1.20.1", "sqlalchemy>=2.0.58,<2.2"}
+var requirements = []string{"alembic==1.20.1", "sqlalchemy>=2.0.58,<2.2", "psycopg[binary]"}
 
 func main() {
 	pairs := flag.Int("pairs", 12, "`pairs` of runs for a small project; a large one gets fewer")
@@ -68,6 +69,9 @@ func run(pairs, most int, python string) error {
 		return fmt.Errorf("building reflex: %w\n%s", err, out)
 	}
 	if err := b.compareAll(dir, pairs, most); err != nil {
+		return err
+	}
+	if err := b.lockCost(dir, pairs); err != nil {
 		return err
 	}
 	return b.withoutPython(dir)
@@ -261,7 +265,7 @@ func environment(dir, python string) (string, error) {
 	}
 	env := filepath.Join(dir, version)
 	done := filepath.Join(env, "done")
-	if _, err := os.Stat(done); err == nil {
+	if has, err := os.ReadFile(done); err == nil && string(has) == strings.Join(requirements, "\n") {
 		return env, nil
 	}
 	if _, err := output(python, "-m", "venv", "--clear", env); err != nil {
@@ -271,7 +275,7 @@ func environment(dir, python string) (string, error) {
 	if _, err := output(filepath.Join(env, "bin", "python"), install...); err != nil {
 		return "", err
 	}
-	return env, os.WriteFile(done, nil, 0o644)
+	return env, os.WriteFile(done, []byte(strings.Join(requirements, "\n")), 0o644)
 }
 
 func output(name string, args ...string) (string, error) {

@@ -50,12 +50,11 @@ func (p *project) alembic(t testing.TB, args ...string) *process {
 func wantSame(t *testing.T, p *project) {
 	t.Helper()
 	p.alembic(t, "upgrade", "head").wantStatus(t, 0)
-	p.alembic(t, "downgrade", "base").wantStatus(t, 0)
 	file := filepath.Join(t.TempDir(), "pid")
 	p.revise(t, holdUp(file))
 	holder := p.start(t, "upgrade", "head", "-v")
-	held(t, file)
 	holder.until(t, "Holding the migration lock")
+	held(t, file)
 	p.start(t, "upgrade", "head", "--lock-timeout", "0").wantStatus(t, exitLocked)
 	holder.signal(t, syscall.SIGKILL)
 	holder.wantStatus(t, 128+int(syscall.SIGKILL))
@@ -87,7 +86,7 @@ func TestLockByTheProjectsEngine(t *testing.T) {
     def token(dialect, record, cargs, cparams):
         cparams["password"] = "secret"
 `)
-			p.revise(t, "op.execute('DROP TABLE ran')\nop.create_table('ran', sa.Column('revision', sa.String(4)))")
+			p.revise(t, "pass")
 			wantSame(t, p)
 		})
 		t.Run("connect_args/"+driver, func(t *testing.T) {
@@ -149,7 +148,6 @@ func TestLockOfManySchemas(t *testing.T) {
             context.configure(connection=connection, version_table_schema=f"tenant{i}")
             with context.begin_transaction():
                 context.run_migrations()
-    n = connection.exec_driver_sql if False else None
     with engine.connect() as connection:
         print(connection.exec_driver_sql("SELECT count(*), count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory'").one())`)
 	p.revise(t, "pass")
@@ -181,17 +179,14 @@ func TestConnectionIsKeptWhileItWaits(t *testing.T) {
 				p, holder := holding(t, driver)
 				database := p.url[strings.LastIndex(p.url, "/")+1:]
 				p.query(t, fmt.Sprintf("ALTER DATABASE %s SET %s = '700ms'", database, setting))
-				p.edit(t, "def run_on(connection: Connection) -> None:\n", `def run_on(connection: Connection) -> None:
-    show = lambda: connection.connection.cursor()
-`+strings.Repeat(" ", 4)+begin+"\n")
-				// Where nothing is shown, what was set is back as it was.
+				p.edit(t, "def run_on(connection: Connection) -> None:\n", "def run_on(connection: Connection) -> None:\n    "+begin+"\n")
 				p.revise(t, fmt.Sprintf("print(op.get_bind().exec_driver_sql('SHOW %s').scalar())", setting))
 				waiting := p.start(t, "upgrade", "head")
 				waiting.until(t, "Waiting for another migration")
 				time.Sleep(2 * time.Second) // longer than the server allows
 				holder.signal(t, syscall.SIGKILL)
 				waiting.wantStatus(t, 0)
-				if got := strings.TrimSpace(waiting.stdout.String()); begin == "" && got != "700ms" {
+				if got := strings.TrimSpace(waiting.stdout.String()); got != "700ms" {
 					t.Errorf("%s is %s afterwards", setting, got)
 				}
 			})
@@ -225,7 +220,7 @@ func TestLockIsLostBeforeAnAutocommitBlock(t *testing.T) {
 	p.succeed(t, "upgrade", "head")
 	p.revise(t, `op.create_table("half", sa.Column("i", sa.Integer))
 with op.get_context().connection.engine.connect() as other:
-    other.exec_driver_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'reflex db lock%' AND datname = current_database()")
+    other.exec_driver_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ '^reflex db lock' AND datname = current_database()")
 with op.get_context().autocommit_block():
     op.execute("CREATE TABLE whole (i int)")`)
 	p.start(t, "upgrade", "head").wantError(t, 1, "the migration lock was lost")
@@ -383,5 +378,4 @@ func TestWaitForTheURLOfEnvPy(t *testing.T) {
 	run.wantStatus(t, 0)
 
 	p.start(t, "upgrade", "head", "--sql", "--wait", "60s").wantError(t, 2, "--wait is for a server")
-	p.edit(t, url, strings.Replace(url, "127.0.0.1", "no-such-role@127.0.0.1", 1))
 }

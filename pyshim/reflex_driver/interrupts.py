@@ -89,12 +89,13 @@ class Interrupts:
             self._closing.append(connection)
 
     def _begins(self, connection: Connection, *_: object) -> None:
-        if connection.dialect.name in ("mysql", "mariadb"):
-            self._running[_number(connection)] = connection.engine
+        number = _number(connection)
+        if number is not None:
+            self._running[number] = connection.engine
 
     def _ends(self, connection: Connection, *_: object) -> None:
         if self._running:
-            self._running.pop(_number(connection), None)
+            self._running.pop(_number(connection) or 0, None)
 
     def _wait(self) -> None:
         try:
@@ -160,10 +161,12 @@ def _of_aiosqlite(connection: Any) -> Any:
     return getattr(getattr(driver, "_conn", None), "interrupt", None)
 
 
-def _number(connection: Connection) -> int:
-    """MySQL's number of a connection."""
-    driver: Any = connection.connection.driver_connection
-    return int(driver.thread_id())
+def _number(connection: Connection) -> int | None:
+    """MySQL's number of a connection, if it is one, by a driver that tells."""
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        return None
+    thread_id = getattr(connection.connection.driver_connection, "thread_id", None)
+    return int(thread_id()) if callable(thread_id) else None
 
 
 def _kill(engine: Engine, number: int) -> None:

@@ -33,37 +33,35 @@ class Wait:
     def __init__(self, seconds: float | None, progress: Progress) -> None:
         self.seconds = seconds
         self._progress = progress
+        self._deadline: float | None = None
         self._connect: Any = Engine.raw_connection
 
     def start(self) -> None:
         """From here on, a connection that fails is tried again."""
         if not self.seconds:
             return
-        wait, deadline = self, time.monotonic() + self.seconds
+        wait, self._deadline = self, time.monotonic() + self.seconds
 
-        def raw_connection(engine: Engine) -> PoolProxiedConnection:
-            return wait._connect_until(engine, deadline)
+        def raw_connection(self: Engine) -> PoolProxiedConnection:
+            return wait._connect_until(self, wait._deadline)
 
-        self._replace(raw_connection)
+        # It stays, and does nothing more after stop(): env.py may have wrapped it.
+        Engine.raw_connection = raw_connection  # type: ignore[method-assign]
 
     def stop(self) -> None:
         """From here on, it is not."""
-        self._replace(self._connect)
+        self._deadline = None
 
-    @staticmethod
-    def _replace(raw_connection: Any) -> None:
-        Engine.raw_connection = raw_connection  # type: ignore[method-assign]
-
-    def _connect_until(self, engine: Engine, deadline: float) -> PoolProxiedConnection:
+    def _connect_until(self, engine: Engine, deadline: float | None) -> PoolProxiedConnection:
         with self._progress:
             while True:
                 try:
                     fairy: PoolProxiedConnection = self._connect(engine)
                     return fairy
-                except (engine.dialect.loaded_dbapi.Error, OSError) as exc:
-                    rest = deadline - time.monotonic()
-                    if _is_final(exc):
+                except Exception as exc:
+                    if deadline is None or not _is_of_server(exc, engine) or _is_final(exc):
                         raise
+                    rest = deadline - time.monotonic()
                     if rest <= 0:
                         print(f"Waited {duration(self.seconds or 0)} (--wait).", file=sys.stderr)
                         raise
@@ -74,6 +72,19 @@ class Wait:
                     # Jitter, so that many pods started together do not ask together.
                     wait = random.uniform(_PAUSE / 2, _PAUSE)
                     pause(min(wait, rest), is_async=engine.dialect.is_async)
+
+
+def _is_of_server(exc: Exception, engine: Engine) -> bool:
+    """Whether a server, or the way to it, has failed, and not what env.py asks for."""
+    driver = engine.dialect.loaded_dbapi
+    if isinstance(exc, driver.ProgrammingError | driver.NotSupportedError):
+        return False  # such as an option that libpq does not know
+    # What asyncpg raises when it connects is none of SQLAlchemy's; it has a sqlstate.
+    return (
+        isinstance(exc, driver.Error | OSError)
+        or hasattr(exc, "sqlstate")
+        or type(exc).__name__ == "TimeoutError"  # asyncio's own, in Python 3.10
+    )
 
 
 def _is_final(exc: Any) -> bool:

@@ -90,18 +90,8 @@ pool_mode = %s
 
 func pgbouncerBinary(t testing.TB) string {
 	t.Helper()
-	if found := findPgBouncer(); found != "" {
-		return found
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("no pgbouncer on PATH or in /usr/sbin, and only root can install Debian's")
-	}
-	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "pgbouncer"}} {
-		cmd := exec.Command("apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Skipf("pgbouncer can't be installed: apt-get %v: %v\n%s", args, err, out)
-		}
+	if findPgBouncer() == "" {
+		InstallDebian(t, "pgbouncer")
 	}
 	found := findPgBouncer()
 	if found == "" {

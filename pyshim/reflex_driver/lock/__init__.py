@@ -67,7 +67,8 @@ class Lock:
         self._timeout = timeout
         self._progress = progress
         self._verbose = verbose
-        self._sessions: dict[str, Session] = {}  # by the server, or SQLite's file
+        self._sessions: list[tuple[str, Session]] = []  # with the server, or SQLite's file
+        self._said: set[str] = set()
 
     def acquire(self, context: MigrationContext) -> None:
         """Take the lock of this version table, unless the run holds it already.
@@ -83,22 +84,28 @@ class Lock:
             place = kind.place(connection, context)
             if place is None:
                 return
-            if place.server not in self._sessions:
-                self._sessions[place.server] = kind.open(connection, place)
-            session = self._sessions[place.server]
-            if place.key not in session.keys:
-                self._poll(session, place, connection)
-                session.keys.add(place.key)
-                if self._verbose:
-                    print(f"Holding the migration lock: {place}", file=sys.stderr)
+            of_server = [session for server, session in self._sessions if server == place.server]
+            if any(place.key in session.keys for session in of_server):
+                return
+            session = next((session for session in of_server if session.usable()), None)
+            if session is None:
+                session = kind.open(connection, place)
+                self._sessions.append((place.server, session))
+            self._poll(session, place, connection)
+            session.keys.add(place.key)
+            if self._verbose:
+                print(f"Holding the migration lock: {place}", file=sys.stderr)
         except NoLockError as exc:
-            print(
-                f"No migration lock, so concurrent runs are not kept apart: {exc}", file=sys.stderr
-            )
+            line = f"No migration lock, so concurrent runs are not kept apart: {exc}"
+            if line not in self._said:
+                print(line, file=sys.stderr)
+            self._said.add(line)
 
     def check(self) -> None:
         """Raise LostError unless every key is held; one question for each server."""
-        for session in self._sessions.values():
+        for _, session in self._sessions:
+            if not session.usable():
+                continue
             try:
                 held = session.holds(session.keys)
             except Exception as exc:
@@ -108,14 +115,14 @@ class Lock:
 
     def close(self) -> None:
         """Give everything back; for the end of the process."""
-        for session in self._sessions.values():
+        for _, session in self._sessions:
             session.close()
 
     def forked(self) -> None:
         """In a forked child: leave the lock to the parent."""
-        for session in self._sessions.values():
+        for _, session in self._sessions:
             session.abandon()
-        self._sessions = {}
+        self._sessions = []
 
     def _poll(self, session: Session, place: Place, connection: Connection) -> None:
         if session.take(place.key):

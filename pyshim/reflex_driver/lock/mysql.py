@@ -6,19 +6,24 @@ cluster (Galera, group replication) it is of one node.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 from .session import (
+    LOCK_URL,
     NOBODY,
     Holder,
     Place,
     SQLSession,
     UnreachableError,
     ask,
+    version_schema,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
 
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 _SERVER = "SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)"
 
 _NAME_LIMIT = 64  # of a lock's name, in characters
+_LONGEST = 31536000  # of wait_timeout, in seconds: the server ends what idles for longer
 
 
 def place(connection: Connection, context: MigrationContext) -> Place:
@@ -33,11 +39,11 @@ def place(connection: Connection, context: MigrationContext) -> Place:
     # No transaction begins here for a statement that reads no table.
     database = ask(connection.connection, "SELECT DATABASE()")[0]
     server = ask(connection.connection, _SERVER)[0]
-    schema = context.version_table_schema or database or ""
+    schema = version_schema(connection, context) or database or ""
     digest = hashlib.sha256(f"{schema}\0{context.version_table}".encode()).hexdigest()
     key = f"reflex db {digest}"[:_NAME_LIMIT]
     return Place(
-        server=_text(server),
+        server=server,
         key=key,
         name=f"GET_LOCK('{key}'), of {schema}.{context.version_table}",
     )
@@ -59,10 +65,10 @@ class MySQLSession(SQLSession):
     def __init__(self, connection: Connection, place: Place) -> None:
         super().__init__(connection)
         try:
-            if self.direct and _text(self.ask(_SERVER)[0]) != place.server:
-                raise UnreachableError("REFLEX_DB_LOCK_URL leads to another server")
-            # Its longest: the connection idles while the migrations run.
-            self.ask("SET SESSION wait_timeout = 31536000")
+            if self.ask(_SERVER)[0] != place.server:
+                way = LOCK_URL if self.direct else "it"
+                raise UnreachableError(f"{way} leads to another server than the migration's")
+            self.ask(f"SET SESSION wait_timeout = {_LONGEST}")
         except Exception as exc:
             self.close()
             if isinstance(exc, UnreachableError):
@@ -79,20 +85,30 @@ class MySQLSession(SQLSession):
         ours = " AND ".join(f"IS_USED_LOCK('{key}') <=> CONNECTION_ID()" for key in sorted(keys))
         return bool(self.ask(f"SELECT {ours}")[0])
 
+    @contextlib.contextmanager
+    def waiting(self, connection: Connection) -> Iterator[None]:
+        """Keep the server from ending the migration's connection, which idles meanwhile."""
+        fairy = connection.connection
+        limit = ask(fairy, "SELECT @@SESSION.wait_timeout")[0]
+        ask(fairy, f"SET SESSION wait_timeout = {_LONGEST}")
+        yield
+        ask(fairy, f"SET SESSION wait_timeout = {limit}")
+
 
 def _holder_query(key: str) -> str:
+    """The process list shows those of other users to who has the privilege PROCESS."""
     return f"""
-        SELECT id, user, host FROM information_schema.processlist
-        WHERE id = IS_USED_LOCK('{key}')"""
+        SELECT used.id, process.user, process.host
+        FROM (SELECT IS_USED_LOCK('{key}') AS id) AS used
+        LEFT JOIN information_schema.processlist AS process ON process.id = used.id
+        WHERE used.id IS NOT NULL"""
 
 
 def _holder(row: list[Any]) -> Holder | None:
     if not row:
         return None
-    pid, user, host = int(row[0]), _text(row[1]), _text(row[2])
-    return Holder(f"connection {pid} of {user}, from {host}", pid, None, host)
-
-
-def _text(value: Any) -> str:
-    """Some drivers give the server's own strings as bytes."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    pid, user, host = row
+    description = f"connection {pid}"
+    if user is not None:
+        description += f" of {user}, from {host}"
+    return Holder(description, int(pid), None, host)

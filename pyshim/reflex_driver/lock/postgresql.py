@@ -7,6 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from .session import (
+    LOCK_URL,
     NOBODY,
     Holder,
     NoLockError,
@@ -16,7 +17,9 @@ from .session import (
     UnreachableError,
     aside,
     ask,
+    has_begun,
     process_name,
+    version_schema,
 )
 
 if TYPE_CHECKING:
@@ -25,9 +28,11 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
 
-# A replica and a server that was started again are others.
+# A replica has the same oid, and was started at another time, which everybody may read.
 _SERVER = """
-    SELECT oid::text || ' since ' || pg_postmaster_start_time(), datname, current_schema()
+    SELECT oid || ' since '
+        || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'),
+        datname
     FROM pg_database WHERE datname = current_database()"""
 
 # What speaks PostgreSQL's protocol and gives the same lock to everybody, or to nobody.
@@ -41,16 +46,25 @@ _TRIES = 5
 
 
 def place(connection: Connection, context: MigrationContext) -> Place:
-    """See session.Kind. A table that no schema is named for is in the first of search_path."""
+    """See session.Kind. A table that no schema is named for is where search_path leads."""
+    schema = version_schema(connection, context)
     with aside(connection) as fairy:
-        version = str(ask(fairy, "SELECT version()")[0])
-        refuse_others(version)
-        server, database, default_schema = ask(fairy, _SERVER)
-    schema = context.version_table_schema or default_schema or ""
+        refuse_others(str(ask(fairy, "SELECT version()")[0]))
+        server, database = ask(fairy, _SERVER)
+        schema = schema or ask(fairy, _schema_query(context.version_table))[0]
     text = f"reflex db\0{database}\0{schema}\0{context.version_table}"
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
     name = f"PostgreSQL's advisory lock {number}, of {database}.{schema}.{context.version_table}"
     return Place(server=str(server), key=str(number), name=name)
+
+
+def _schema_query(table: str) -> str:
+    """Where the table is, or will be. In hexadecimal, because quoting depends on settings."""
+    name = f"convert_from(decode('{table.encode().hex()}', 'hex'), 'UTF8')"
+    return f"""
+        SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n
+            ON n.oid = c.relnamespace WHERE c.oid = to_regclass(quote_ident({name}))),
+            current_schema())"""
 
 
 def refuse_others(version: str) -> None:
@@ -79,12 +93,13 @@ class PostgreSQLSession(SQLSession):
         try:
             # First, so that nothing is set on a connection that others share.
             self._refuse_pooler()
-            if self.direct:
-                self._refuse_other(place)
+            self._refuse_other(place)
+            # The last is for what lies between, such as a NAT that forgets an idle connection.
             self.ask(f"""
                 SELECT set_config('application_name', '{process_name()}', false),
                        (SELECT count(set_config(name, '0', false)) FROM pg_settings
-                        WHERE name IN ('{_IDLE}', 'statement_timeout'))""")
+                        WHERE name IN ('{_IDLE}', 'statement_timeout')),
+                       set_config('tcp_keepalives_idle', '60', false)""")
         except Exception as exc:
             self.close()
             if isinstance(exc, PoolerError | UnreachableError):
@@ -92,10 +107,11 @@ class PostgreSQLSession(SQLSession):
             raise UnreachableError(exc) from exc
 
     def _refuse_other(self, place: Place) -> None:
-        server = self.ask(_SERVER)[0]
-        if server != place.server:
+        """A URL of several hosts may lead to one now, and to another then."""
+        if self.ask(_SERVER)[0] != place.server:
+            way = LOCK_URL if self.direct else "it"
             raise UnreachableError(
-                "REFLEX_DB_LOCK_URL leads to another server or database than the migration's"
+                f"{way} leads to another server or database than the migration's"
             )
 
     def _refuse_pooler(self) -> None:
@@ -140,7 +156,7 @@ class PostgreSQLSession(SQLSession):
         if self.direct:  # a pooler would give the setting to others
             yield
             return
-        name = _IDLE_IN_TRANSACTION if connection.in_transaction() else _IDLE
+        name = _IDLE_IN_TRANSACTION if has_begun(connection) else _IDLE
         with aside(connection) as fairy:
             limit = ask(fairy, f"SELECT current_setting('{name}', true)")[0]
         if limit in (None, "0"):
@@ -154,7 +170,7 @@ class PostgreSQLSession(SQLSession):
 def _set(connection: Connection, name: str, value: str) -> None:
     """Set a parameter, in the project's transaction or for its session."""
     fairy = connection.connection
-    local = connection.in_transaction()
+    local = has_begun(connection)
     ask(fairy, f"SELECT set_config('{name}', '{value}', {str(local).lower()})")
     if not local:
         fairy.commit()
@@ -182,8 +198,8 @@ def _holder(row: list[Any]) -> Holder | None:
     if not row:
         return None
     pid, application, address, since = row
-    description = f'pid {pid}, "{application or ""}", from {address or "a local socket"}'
-    if since is not None:
+    description = f'pid {pid}, "{application or ""}"'
+    if since is not None:  # else it is another role's, of which the server tells no more
         since = since.astimezone()
-        description += f", since {since:%H:%M:%S}"
+        description += f", from {address or 'a local socket'}, since {since:%H:%M:%S}"
     return Holder(description, pid, application, address, since)

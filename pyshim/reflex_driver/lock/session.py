@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import create_engine, event, make_url
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from ..progress import duration, pause
@@ -22,10 +24,15 @@ if TYPE_CHECKING:
 
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection, Engine
-    from sqlalchemy.pool import PoolProxiedConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 # Names a direct connection for the lock, where the migration's own goes through a pooler.
 LOCK_URL = "REFLEX_DB_LOCK_URL"
+
+# For the pool of a lock's connection: what the project's logs show is its own.
+_SILENT = logging.Logger(__name__)
+_SILENT.disabled = True
 
 _DIRECT = f"{LOCK_URL} can name another way to the same server; --no-lock goes without"
 
@@ -144,6 +151,10 @@ class Session(ABC):
         """Whether all are held still. May raise what the driver raises."""
         return True
 
+    def usable(self) -> bool:
+        """Whether it can be asked here; if not, it holds what it holds."""
+        return True
+
     def waiting(self, connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG002
         """Around the wait, for what the migration's connection needs meanwhile."""
         return contextlib.nullcontext()
@@ -169,35 +180,47 @@ class SQLSession(Session):
         direct = os.environ.get(LOCK_URL, "").strip()
         self.direct = bool(direct)
         self._is_async = connection.dialect.is_async
+        self._loop = _running_loop()
         self._engine = _same_driver(direct, connection.engine) if direct else connection.engine
-        self._shared_with = connection.connection.dbapi_connection
+        self._migrations = connection.connection.driver_connection
         before = _sockets()
         self._fairy = self.connect()
         self._descriptors = _sockets() - before
 
     def connect(self) -> PoolProxiedConnection:
-        """A new connection, which no pool takes back."""
-        pool = self._engine.pool.recreate()
-        event.listen(pool, "connect", self._refuse_shared)
+        """A new connection by the Engine's creator and events, in no pool of the project's."""
+        pool = self._engine.pool
+        # As Pool.recreate() does it, but for its log.
+        dialect = self._engine.dialect
+
+        def create(rec: ConnectionPoolEntry) -> DBAPIConnection:
+            made = pool._invoke_creator(rec)
+            if dialect.get_driver_connection(made) is self._migrations:
+                raise NoLockError("this Engine has one connection only, which is the migration's")
+            return made
+
+        apart = NullPool(create, dialect=dialect, _dispatch=pool.dispatch)
+        apart.logger = _SILENT
         try:
-            fairy = pool.connect()
+            fairy = apart.connect()
             fairy.detach()
             assert fairy.dbapi_connection is not None
-            self._engine.dialect.set_isolation_level(fairy.dbapi_connection, "AUTOCOMMIT")
+            # A listener may have left a transaction open, in which no driver takes the next.
+            fairy.rollback()
+            dialect.set_isolation_level(fairy.dbapi_connection, "AUTOCOMMIT")
         except NoLockError:
             raise
         except Exception as exc:
             raise UnreachableError(exc) from exc
         return fairy
 
-    def _refuse_shared(self, dbapi_connection: Any, _record: object) -> None:
-        """A `creator` may have one connection only, which is the migration's."""
-        if dbapi_connection is self._shared_with:
-            raise NoLockError("this Engine has one connection only, which is the migration's")
-
     def ask(self, sql: str) -> list[Any]:
         """The first row that `sql` returns, on the lock's connection."""
         return ask(self._fairy, sql)
+
+    def usable(self) -> bool:
+        """An asyncio driver's connection is of one event loop; env.py may run another."""
+        return not self._is_async or self._loop is _running_loop()
 
     def sleep(self, seconds: float) -> None:
         pause(seconds, is_async=self._is_async)
@@ -220,7 +243,11 @@ def ask(fairy: PoolProxiedConnection, sql: str) -> list[Any]:
     try:
         cursor.execute(sql)
         row = cursor.fetchone() if cursor.description else None
-        return list(row) if row is not None else []
+        # Bytes are text of an encoding that the driver does not know, or of MySQL's own.
+        return [
+            value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+            for value in row or ()
+        ]
     finally:
         cursor.close()
 
@@ -233,23 +260,35 @@ def aside(connection: Connection) -> Iterator[PoolProxiedConnection]:
     unless there was one before, of the project's.
     """
     fairy = connection.connection
-    in_transaction = connection.in_transaction() or _has_begun(fairy)
+    begun = has_begun(connection)
     try:
         yield fairy
     finally:
-        if not in_transaction:
+        if not begun:
             fairy.rollback()
 
 
-def _has_begun(fairy: PoolProxiedConnection) -> bool:
-    """Whether the driver has a transaction, which a statement past SQLAlchemy may have begun."""
-    driver: Any = fairy.driver_connection
+def has_begun(connection: Connection) -> bool:
+    """Whether the server has a transaction of the project's.
+
+    SQLAlchemy begins one before the driver does, which waits for the first
+    statement; and a statement past SQLAlchemy begins one that it has not heard of.
+    """
+    driver: Any = connection.connection.driver_connection
     info = getattr(driver, "info", None)  # psycopg, psycopg2
     if info is not None and hasattr(info, "transaction_status"):
         return bool(info.transaction_status != 0)
     if hasattr(driver, "is_in_transaction"):  # asyncpg
         return bool(driver.is_in_transaction())
-    return bool(getattr(driver, "_in_transaction", False))  # pg8000
+    return bool(getattr(driver, "_in_transaction", connection.in_transaction()))  # pg8000
+
+
+def version_schema(connection: Connection, context: MigrationContext) -> str | None:
+    """The version table's schema, if one is named, as SQLAlchemy translates it."""
+    schema = context.version_table_schema
+    translated: dict[str | None, str | None]
+    translated = connection.get_execution_options().get("schema_translate_map") or {}
+    return translated.get(schema, schema)
 
 
 def _same_driver(url: str, engine: Engine) -> Engine:
@@ -264,13 +303,20 @@ def _same_driver(url: str, engine: Engine) -> Engine:
         raise UnreachableError(f"{LOCK_URL}: {exc}") from exc
 
 
+def _running_loop() -> object:
+    """The event loop that this is called in, if any; asyncio is not imported for it."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio and asyncio._get_running_loop()
+
+
 def _sockets() -> set[int]:
     """The process's sockets. A driver does not tell which are its own."""
-    found = set()
-    for name in os.listdir("/dev/fd"):
-        with contextlib.suppress(OSError):  # that of the listing itself
-            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                found.add(int(name))
+    found: set[int] = set()
+    with contextlib.suppress(OSError):  # no /proc is mounted
+        for name in os.listdir("/dev/fd"):
+            with contextlib.suppress(OSError):  # that of the listing itself
+                if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                    found.add(int(name))
     return found
 
 

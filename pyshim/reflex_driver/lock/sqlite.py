@@ -20,7 +20,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-from .session import Holder, NoLockError, Place, Session, make_harmless
+from .session import Holder, NoLockError, Place, Session, make_harmless, version_schema
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _BYTE = 1 << 62  # SQLite's own are at 1 << 30 (https://www.sqlite.org/src/file/src/os.h)
 
 _HOLDER = Holder("another process on this machine")
-
 
 # Python knows the number only where it was built on such a system.
 _SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", 90 if sys.platform == "darwin" else None)
@@ -43,7 +42,7 @@ def place(connection: Connection, context: MigrationContext) -> Place | None:
         files = {name: file for _, name, file in cursor.fetchall()}
     finally:
         cursor.close()
-    file = files.get(context.version_table_schema or "main")
+    file = files.get(version_schema(connection, context) or "main")
     return Place(server=file, key=file, name=f"a byte of {file}") if file else None
 
 

@@ -1,0 +1,135 @@
+"""PostgreSQL's lock: what it is of, and what the project's connection sees of it."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import URL, Connection, NullPool, create_engine, event
+
+from reflex_driver.lock import postgresql
+from reflex_driver.lock.session import HeldError, NoLockError, Place, aside, ask, has_begun
+
+
+@pytest.fixture
+def connection(pg_url: URL) -> Iterator[Connection]:
+    with create_engine(pg_url, poolclass=NullPool).connect() as connection:
+        yield connection
+
+
+def place(connection: Connection, **opts: Any) -> Place:
+    return postgresql.place(connection, MigrationContext.configure(connection, opts=opts))
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "CockroachDB CCL v24.1.0 (x86_64-pc-linux-gnu, built 2024/05/15 21:28:29, go1.22.2)",
+        "PostgreSQL 11.2-YB-2.20.1.0-b0 on x86_64-pc-linux-gnu, compiled by clang version 16.0.6",
+    ],
+)
+def test_a_server_that_resembles_postgresql_has_no_lock(version: str) -> None:
+    with pytest.raises(NoLockError, match="has no advisory locks that lock"):
+        postgresql.refuse_others(version)
+
+
+def test_postgresql_has(connection: Connection) -> None:
+    postgresql.refuse_others(connection.exec_driver_sql("SELECT version()").scalar_one())
+
+
+def test_one_table_has_one_key(connection: Connection) -> None:
+    plain = place(connection)
+
+    assert place(connection, version_table_schema="") == plain
+    assert place(connection, version_table_schema="public") == plain
+    assert place(connection, version_table="other").key != plain.key
+    assert place(connection, version_table_schema="tenant").key != plain.key
+    translated = connection.execution_options(schema_translate_map={None: "tenant"})
+    assert place(translated) == place(connection, version_table_schema="tenant")
+
+
+def test_an_existing_table_is_where_search_path_finds_it(connection: Connection) -> None:
+    before = place(connection)
+    connection.exec_driver_sql("CREATE TABLE alembic_version (version_num text)")
+    connection.exec_driver_sql("CREATE SCHEMA tenant")
+    connection.exec_driver_sql("SET search_path TO tenant, public")
+    assert place(connection) == before
+    assert place(connection, version_table="none yet").name.endswith("tenant.none yet")
+
+
+def test_settings_of_the_session_do_not_change_the_server(pg_url: URL) -> None:
+    places = set()
+    for option in "-c timezone=Asia/Tokyo", "-c datestyle=German", "-c extra_float_digits=-15":
+        engine = create_engine(pg_url.update_query_dict({"options": option}), poolclass=NullPool)
+        with engine.connect() as connection:
+            places.add(place(connection))
+    assert len(places) == 1
+
+
+@pytest.mark.parametrize("name", ["it's", 'a "b"', "100%", "back\\slash", "Ünïcode", "", "x" * 200])
+def test_any_name_can_be_asked_for(connection: Connection, name: str) -> None:
+    for setting in "on", "off":
+        connection.exec_driver_sql(f"SET standard_conforming_strings TO {setting}")
+        assert place(connection, version_table=name).name.endswith(f".public.{name}")
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_other_encodings(pg_server: URL, encoding: str) -> None:
+    name = f"t_{uuid.uuid4().hex}"
+    engine = create_engine(pg_server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as admin:
+        admin.exec_driver_sql(
+            f"CREATE DATABASE {name} ENCODING {encoding} LOCALE 'C' TEMPLATE template0"
+        )
+        url = pg_server.set(database=name).update_query_dict({"client_encoding": "utf8"})
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            assert place(connection) == place(connection, version_table_schema="public")
+        admin.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_questions_leave_no_transaction(connection: Connection) -> None:
+    begun: list[Connection] = []
+    event.listen(connection, "begin", begun.append)
+    place(connection)
+    assert not has_begun(connection)
+    assert not begun
+    with connection.begin():
+        place(connection)
+        assert not has_begun(connection)  # SQLAlchemy's has, the server's has not
+        connection.exec_driver_sql("CREATE TABLE t (i int)")
+        place(connection)
+        assert has_begun(connection)
+    assert connection.exec_driver_sql("SELECT to_regclass('t') IS NOT NULL").scalar_one()
+
+
+def test_a_statement_past_sqlalchemy_is_not_taken_back(connection: Connection) -> None:
+    connection.connection.cursor().execute("CREATE TABLE t (i int)")
+    with aside(connection) as fairy:
+        ask(fairy, "SELECT 1")
+    connection.connection.commit()
+    assert connection.exec_driver_sql("SELECT to_regclass('t') IS NOT NULL").scalar_one()
+
+
+def test_one_session_holds_every_key(pg_url: URL) -> None:
+    engine = create_engine(pg_url, poolclass=NullPool)
+    with engine.connect() as ours, engine.connect() as theirs:
+        places = [place(ours, version_table_schema=f"tenant{i}") for i in range(20)]
+        first = postgresql.open(ours, places[0])
+        second = postgresql.open(theirs, places[0])
+        for p in places:
+            assert first.take(p.key)
+            assert not second.take(p.key)
+        keys = {p.key for p in places}
+        assert first.holds(keys)
+        assert not second.holds(keys)
+        assert not first.holds({*keys, "1"})
+        holder = postgresql.holder(theirs, places[7])
+        assert holder is not None
+        assert holder.pid is not None
+        assert (holder.application or "").startswith("reflex db lock (")
+        assert "reflex db lock" in str(HeldError(holder, 0))
+        first.close()
+        assert second.take(places[7].key)
+        second.close()
+        assert postgresql.holder(ours, places[7]) is None

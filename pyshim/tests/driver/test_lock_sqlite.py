@@ -1,0 +1,94 @@
+"""The lock of a SQLite file, which SQLite itself takes no notice of."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, NullPool, create_engine, text
+
+from reflex_driver.lock import sqlite
+from reflex_driver.lock.session import Place
+
+
+def place(connection: Connection, **opts: Any) -> Place | None:
+    return sqlite.place(connection, MigrationContext.configure(connection, opts=opts))
+
+
+def test_one_holds_it_and_a_forked_child_does_not(tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+    file.touch()
+    first, second = sqlite.SQLiteSession(str(file)), sqlite.SQLiteSession(str(file))
+
+    assert first.take("")
+    assert not second.take("")
+    first.abandon()
+    assert second.take("")
+    second.abandon()
+
+
+def test_sqlite_reads_and_writes_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+    database = sqlite3.connect(file)
+    session = sqlite.SQLiteSession(str(file))
+    assert session.take("")
+    for mode in "DELETE", "WAL":
+        database.execute(f"PRAGMA journal_mode = {mode}")
+        database.execute("CREATE TABLE IF NOT EXISTS t (i)")
+        database.execute("INSERT INTO t VALUES (1)")
+        database.commit()
+    other = subprocess.run(
+        [sys.executable, "-c", f"import sqlite3; sqlite3.connect({str(file)!r}).execute('VACUUM')"],
+        check=False,
+    )
+    assert other.returncode == 0
+    database.close()
+    session.abandon()
+
+
+def test_place_is_the_file_that_sqlite_has_opened(tmp_path: Path) -> None:
+    real, link, other = tmp_path / "real.db", tmp_path / "link.db", tmp_path / "other.db"
+    link.symlink_to(real)
+    for url in (
+        f"sqlite:///{real}",
+        f"sqlite:///{link}",
+        f"sqlite:///file:{link}?uri=true&cache=shared",
+        f"sqlite:///file:{os.path.relpath(real)}?uri=true",
+    ):
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.connect() as connection:
+            found = place(connection)
+            assert found is not None
+            assert found.server == str(real)
+            connection.exec_driver_sql(f"ATTACH '{other}' AS other")
+            attached = place(connection, version_table_schema="other")
+            assert attached is not None
+            assert attached.server == str(other)
+            translated = connection.execution_options(schema_translate_map={None: "other"})
+            assert place(translated) == attached
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///file:x?mode=memory&cache=shared&uri=true"])
+def test_memory_has_nobody_to_keep_out(url: str) -> None:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        assert place(connection) is None
+
+
+def test_holder_asks_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'app.db'}", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE t (i)"))
+        connection.commit()
+        found = place(connection)
+        assert found is not None
+        assert sqlite.holder(connection, found) is None
+        session = sqlite.SQLiteSession(found.server)
+        assert session.take("")
+        holder = sqlite.holder(connection, found)
+        assert str(holder) == "another process on this machine"
+        session.abandon()
+        assert sqlite.holder(connection, found) is None
