@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import shutil
 import sys
 import time
@@ -12,12 +14,17 @@ if TYPE_CHECKING:
 
 INTERVAL = 30.0  # between two lines where there is no terminal, in seconds
 
+_JITTER = random.Random()  # not the module's own, which the project may have seeded
+
 
 class Progress:
     """On a terminal one line of stderr, renewed in place; elsewhere a line now and then."""
 
+    _terminal = False
+
     def __init__(self) -> None:
-        self._terminal = sys.stderr is not None and sys.stderr.isatty()
+        with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is closed
+            self._terminal = sys.stderr.isatty()
         self._last: float | None = None
 
     def __enter__(self) -> None:
@@ -30,7 +37,7 @@ class Progress:
         _traceback: TracebackType | None,
     ) -> None:
         if self._terminal and self._last is not None:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            say("\r\x1b[K", end="")
 
     def show(self, line: str) -> None:
         """Say `line`, if it is time to."""
@@ -38,12 +45,19 @@ class Progress:
         if self._terminal:
             # No wider than the terminal, which can't renew two rows in place.
             width = shutil.get_terminal_size().columns
-            print(f"\r{line[: width - 1]}\x1b[K", end="", file=sys.stderr, flush=True)
+            say(f"\r{line[: width - 1]}\x1b[K", end="")
         elif self._last is None or now - self._last >= INTERVAL:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
         else:
             return
         self._last = now
+
+
+def say(line: str, end: str = "\n") -> None:
+    """Tell stderr, if somebody has it open; `print` would turn to stdout if not."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(line, end=end, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
@@ -56,8 +70,12 @@ def duration(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
-def pause(seconds: float, *, is_async: bool) -> None:
-    """Sleep. Where the driver is asyncio's, the project's other tasks go on meanwhile."""
+def pause(longest: float, *, is_async: bool) -> None:
+    """Sleep for half of `longest` or more, so that many pods started together do not ask together.
+
+    Where the driver is asyncio's, the project's other tasks go on meanwhile.
+    """
+    seconds = _JITTER.uniform(longest / 2, longest)
     if is_async:
         import asyncio
 

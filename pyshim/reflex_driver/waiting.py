@@ -6,19 +6,17 @@ source of its URL is covered. Nothing is retried once env.py has its connection.
 
 from __future__ import annotations
 
-import random
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Engine
 
-from .progress import Progress, duration, pause
+from .progress import Progress, duration, pause, say
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection
 
-_PAUSE = 0.5  # between two attempts, in seconds
+_PAUSE = 0.5  # between two attempts, in seconds, at the most
 
 # What a server says that runs, and that goes on saying it. A driver in C gives
 # no more than the text, which may be in another language: then the wait is long.
@@ -33,45 +31,46 @@ class Wait:
     def __init__(self, seconds: float | None, progress: Progress) -> None:
         self.seconds = seconds
         self._progress = progress
-        self._deadline: float | None = None
+        self._waits = False
         self._connect: Any = Engine.raw_connection
 
     def start(self) -> None:
         """From here on, a connection that fails is tried again."""
         if not self.seconds:
             return
-        wait, self._deadline = self, time.monotonic() + self.seconds
+        wait, self._waits = self, True
 
         def raw_connection(self: Engine) -> PoolProxiedConnection:
-            return wait._connect_until(self, wait._deadline)
+            return wait._connect_to(self)
 
         # It stays, and does nothing more after stop(): env.py may have wrapped it.
         Engine.raw_connection = raw_connection  # type: ignore[method-assign]
 
     def stop(self) -> None:
         """From here on, it is not."""
-        self._deadline = None
+        self._waits = False
 
-    def _connect_until(self, engine: Engine, deadline: float | None) -> PoolProxiedConnection:
+    def _connect_to(self, engine: Engine) -> PoolProxiedConnection:
+        deadline = None
         with self._progress:
             while True:
                 try:
                     fairy: PoolProxiedConnection = self._connect(engine)
                     return fairy
                 except Exception as exc:
-                    if deadline is None or not _is_of_server(exc, engine) or _is_final(exc):
+                    if not self._waits or not _is_of_server(exc, engine) or _is_final(exc):
                         raise
-                    rest = deadline - time.monotonic()
+                    now = time.monotonic()
+                    deadline = deadline or now + (self.seconds or 0)  # from the first refusal
+                    rest = deadline - now
                     if rest <= 0:
-                        print(f"Waited {duration(self.seconds or 0)} (--wait).", file=sys.stderr)
+                        say(f"Waited {duration(self.seconds or 0)} (--wait).")
                         raise
                     reason = str(exc).partition("\n")[0]
                     self._progress.show(
                         f"Waiting for the database: {reason}; {duration(rest)} left"
                     )
-                    # Jitter, so that many pods started together do not ask together.
-                    wait = random.uniform(_PAUSE / 2, _PAUSE)
-                    pause(min(wait, rest), is_async=engine.dialect.is_async)
+                    pause(min(_PAUSE, rest), is_async=engine.dialect.is_async)
 
 
 def _is_of_server(exc: Exception, engine: Engine) -> bool:

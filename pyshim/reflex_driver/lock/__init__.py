@@ -18,12 +18,10 @@ CONCURRENTLY waits for that transaction in turn.
 
 from __future__ import annotations
 
-import random
-import sys
 import time
 from typing import TYPE_CHECKING
 
-from ..progress import duration
+from ..progress import duration, say
 from . import mysql, postgresql, sqlite
 from .session import HeldError, Holder, LostError, NoLockError, Place
 
@@ -94,11 +92,11 @@ class Lock:
             self._poll(session, place, connection)
             session.keys.add(place.key)
             if self._verbose:
-                print(f"Holding the migration lock: {place}", file=sys.stderr)
+                say(f"Holding the migration lock: {place}")
         except NoLockError as exc:
             line = f"No migration lock, so concurrent runs are not kept apart: {exc}"
             if line not in self._said:
-                print(line, file=sys.stderr)
+                say(line)
             self._said.add(line)
 
     def check(self) -> None:
@@ -136,8 +134,7 @@ class Lock:
                 if rest <= 0:
                     raise HeldError(who, self._timeout)
                 self._progress.show(f"Waiting for another migration: {who}; {duration(rest)} left")
-                # Jitter, so that many pods started together do not ask together.
-                session.sleep(min(random.uniform(pause / 2, pause), rest))
+                session.sleep(min(pause, rest))
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 if session.take(place.key):
                     return

@@ -159,9 +159,9 @@ class Session(ABC):
         """Around the wait, for what the migration's connection needs meanwhile."""
         return contextlib.nullcontext()
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, longest: float) -> None:
         """Wait, on the thread of the migration."""
-        pause(seconds, is_async=False)
+        pause(longest, is_async=False)
 
     @abstractmethod
     def close(self) -> None:
@@ -222,8 +222,8 @@ class SQLSession(Session):
         """An asyncio driver's connection is of one event loop; env.py may run another."""
         return not self._is_async or self._loop is _running_loop()
 
-    def sleep(self, seconds: float) -> None:
-        pause(seconds, is_async=self._is_async)
+    def sleep(self, longest: float) -> None:
+        pause(longest, is_async=self._is_async)
 
     def close(self) -> None:
         if self._is_async:

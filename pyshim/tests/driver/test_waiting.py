@@ -1,6 +1,7 @@
 """--wait: what is tried again, and what is not; and the line that tells of it."""
 
 import io
+import random
 import socket
 import sys
 import time
@@ -9,7 +10,8 @@ import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
-from reflex_driver.progress import Progress, duration
+from reflex_driver import waiting
+from reflex_driver.progress import Progress, duration, say
 from reflex_driver.waiting import Wait
 
 
@@ -64,6 +66,16 @@ def test_what_time_does_not_mend_is_not_waited_for(
     assert capsys.readouterr().err == ""
 
 
+def test_asyncpgs_own_errors() -> None:
+    errors = pytest.importorskip("asyncpg").exceptions
+    engine = create_engine("postgresql+asyncpg://", poolclass=NullPool)
+    starting = errors.CannotConnectNowError("the database system is starting up")
+    refused = errors.InvalidPasswordError("no")
+    assert waiting._is_of_server(starting, engine)
+    assert not waiting._is_final(starting)
+    assert waiting._is_final(refused)
+
+
 def test_sqlite_is_waited_for_as_anything_is(tmp_path_factory: pytest.TempPathFactory) -> None:
     missing = tmp_path_factory.mktemp("data") / "no" / "app.db"
     assert connect(make_url(f"sqlite:///{missing}"), 0.3) >= 0.3
@@ -75,6 +87,28 @@ def test_sqlite_is_waited_for_as_anything_is(tmp_path_factory: pytest.TempPathFa
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_waiting_leaves_the_projects_random_numbers_alone(
+    free_port: int,
+) -> None:
+    random.seed(1)
+    want = random.random()
+    random.seed(1)
+    connect(f"postgresql+psycopg://a@127.0.0.1:{free_port}/x", 0.3)
+    assert random.random() == want
+
+
+def test_a_stderr_that_is_closed_is_no_stdout(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for closed in None, io.StringIO():
+        if closed is not None:
+            closed.close()
+        monkeypatch.setattr(sys, "stderr", closed)
+        say("a line")
+        Progress().show("a line")
+    assert capsys.readouterr().out == ""
 
 
 def test_a_terminal_has_one_line_that_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
