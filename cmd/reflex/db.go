@@ -129,7 +129,7 @@ Environment:
 // request is what the driver's main takes (reflex_driver/__init__.py).
 type request struct {
 	Program   string            `json:"program"` // as the help is to name it
-	Argv      []string          `json:"argv"`
+	Argv      arguments         `json:"argv"`
 	INI       string            `json:"ini"`
 	Templates map[string]string `json:"templates"`
 }

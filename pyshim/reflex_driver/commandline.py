@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import copy
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import alembic.config
@@ -74,8 +75,10 @@ class CommandLine(alembic.config.CommandLine):
         if options.cmd[0].__name__ == "init":
             initialize.run(config, options, self._request)
             return
-        with configuration.completed(config, options, self._request["ini"]):
-            secrets.remember(configuration.url(config))
+        with configuration.completed(config, options, self._request["ini"]) as sources:
+            secrets.learn(*configuration.urls(config))
+            if getattr(options, "changes_database", False) and options.verbose:
+                print(sources, file=sys.stderr)
             self._guard = Guard(options)
             with self._guard:
                 super().run_cmd(config, options)
