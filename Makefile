@@ -14,7 +14,7 @@ FUZZTIME ?= 1m
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES    := ./...
 RUFF        := $(LINT)/bin/ruff
-SCRIPTS     := embedpy tests examples/shop session/testdata # Python outside of pyshim
+SCRIPTS     := embedpy tests examples/shop/shop session/testdata # Python outside of pyshim
 
 .PHONY: help
 help: ## list the targets
@@ -41,9 +41,9 @@ soak: ## kill 200 upgrades at random moments, and finish each
 	REFLEX_TEST_ROUNDS=40 go test -v -count=1 -timeout 60m -run TestKilledRunIsFinishedByTheNext ./tests
 
 .PHONY: bench
-bench: ## reflex db beside alembic, and session beside pgxpool: ratios of one run
+bench: ## reflex db beside alembic, session beside pgxpool, test databases: ratios of one run
 	go run ./bench -python $(PYTHON)
-	go test ./session -run XXX -bench . -benchtime 2s
+	go test ./session ./session/sessiontest -run XXX -bench . -benchtime 2s
 
 .PHONY: fuzz
 fuzz: ## ParseURL: never panics, leaks nothing, and agrees with SQLAlchemy
