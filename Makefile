@@ -13,6 +13,8 @@ FUZZTIME ?= 1m
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES    := ./...
+# examples/service is a module of its own, tested and linted with all the rest
+ALL          = $(filter ./...,$(PACKAGES))
 RUFF        := $(LINT)/bin/ruff
 SCRIPTS     := embedpy tests examples/shop/shop session/testdata # Python outside of pyshim
 
@@ -31,6 +33,7 @@ demo: build ## examples/shop, from models to a migrated SQLite database
 .PHONY: test
 test: ## all tests, on every interpreter found and a PostgreSQL of their own
 	go test -count=1 -timeout $(TIMEOUT) $(PACKAGES)
+	$(if $(ALL),cd examples/service && go test -count=1 -timeout $(TIMEOUT) ./...)
 
 .PHONY: test-alembic
 test-alembic: ## Alembic's own tests in the embedded interpreter, on every interpreter found
@@ -59,6 +62,7 @@ lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
+	$(if $(ALL),cd examples/service && go vet ./... && go run $(STATICCHECK) ./...)
 	cd pyshim && $(RUFF) check . && $(RUFF) format --check . && $(LINT)/bin/mypy
 	$(RUFF) check --config pyshim/pyproject.toml --ignore D1,BLE $(SCRIPTS)
 	$(RUFF) format --check --config pyshim/pyproject.toml $(SCRIPTS)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -34,12 +35,13 @@ type Revision struct {
 	File    string // relative to the script directory
 }
 
-// String is the id, with the message where there is one.
+// String is the id, with the first line of the message where there is one.
 func (r Revision) String() string {
-	if r.Message == "" {
+	first, _, _ := strings.Cut(r.Message, "\n")
+	if first == "" {
 		return r.ID
 	}
-	return fmt.Sprintf("%s (%s)", r.ID, r.Message)
+	return fmt.Sprintf("%s (%s)", r.ID, first)
 }
 
 // A HistoryOption says how a project keeps its history, and what a service makes of it.
