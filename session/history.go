@@ -76,7 +76,9 @@ func Branches(names ...string) HistoryOption {
 	}
 }
 
-// RefuseAhead makes a database that is ahead of the history a [SchemaAheadError].
+// RefuseAhead makes a database that is ahead of the history a [*SchemaAheadError]. A
+// revision that the history doesn't know may be of any branch, also one that the
+// service doesn't need.
 func RefuseAhead() HistoryOption {
 	return func(h *History) error {
 		h.refuse = true

@@ -34,8 +34,12 @@ func (e *SchemaBehindError) Error() string {
 		}
 		names = append(names, r.String())
 	}
-	return fmt.Sprintf("session: the database is behind, by %d of its revisions: %s; run `reflex db upgrade heads`",
-		len(e.Missing), strings.Join(names, ", "))
+	revisions := "revisions"
+	if len(e.Missing) == 1 {
+		revisions = "revision"
+	}
+	return fmt.Sprintf("session: the database is behind by %d %s: %s; run `reflex db upgrade heads`",
+		len(e.Missing), revisions, strings.Join(names, ", "))
 }
 
 // A SchemaAheadError is for a database that holds revisions which the history

@@ -59,7 +59,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	err := h.Check(t.Context(), open(t, versions(t, "a")))
-	if want := "behind, by 2 of its revisions: b (about b), c (about c); run `reflex db upgrade heads`"; err == nil || !strings.HasSuffix(err.Error(), want) {
+	if want := "behind by 2 revisions: b (about b), c (about c); run `reflex db upgrade heads`"; err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("%v", err)
 	}
 }

@@ -25,8 +25,8 @@ import (
 // Who uses what is told by advisory locks of one connection, which are gone with the
 // process: one for the prefix of its clones, and a shared one for each template that
 // it clones. What nobody holds the lock of may be dropped. Advisory locks are of one
-// database (https://www.postgresql.org/docs/current/explicit-locking.html), so its
-// oid is in all names.
+// database (https://www.postgresql.org/docs/current/explicit-locking.html), and one
+// role can't use what another one made, so the oids of both are in all names.
 type server struct {
 	url    string
 	pool   *pgxpool.Pool // for CREATE and DROP DATABASE
@@ -81,11 +81,12 @@ func (s *server) begin(ctx context.Context) error {
 		return err
 	}
 	s.holder = conn.Hijack()
-	var oid uint32
-	if err := s.holder.QueryRow(ctx, "SELECT oid FROM pg_database WHERE datname = current_database()").Scan(&oid); err != nil {
+	var database, role uint32
+	if err := s.holder.QueryRow(ctx, `SELECT d.oid, r.oid FROM pg_database d, pg_roles r
+		WHERE datname = current_database() AND rolname = current_user`).Scan(&database, &role); err != nil {
 		return err
 	}
-	s.names = fmt.Sprintf("reflex_test_%d_", oid)
+	s.names = fmt.Sprintf("reflex_test_%d_%d_", database, role)
 	s.prefix = s.names + strings.ToLower(rand.Text()[:8]) + "_"
 	if err := s.lock(ctx, "pg_advisory_lock", s.prefix); err != nil {
 		return err

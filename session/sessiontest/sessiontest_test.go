@@ -142,18 +142,22 @@ func TestProcessesShareATemplate(t *testing.T) {
 	}
 }
 
-// A role that may create databases is enough.
+// A role that may create databases is enough, and it doesn't get those of another role.
 func TestNeedsNoSuperuser(t *testing.T) {
 	command, _ := prepare(t)
 	server := pgtest.Shared(t)
-	server.Exec(t, "postgres", "CREATE ROLE maker LOGIN CREATEDB PASSWORD 'p@ss/w?rd'")
-	t.Setenv(sessiontest.EnvURL, fmt.Sprintf("postgresql+psycopg://maker:p%%40ss/w%%3Frd@127.0.0.1:%d/postgres", server.Port))
 	project := sessiontest.Project("../../examples/shop", sessiontest.Command(command))
-	url := sessiontest.URL(t, project)
-	pool, err := session.OpenURL(t.Context(), url)
+	sessiontest.Pool(t, project)
+	server.Exec(t, "postgres", "CREATE ROLE maker LOGIN CREATEDB PASSWORD 'p@ss/w?rd'")
+	superuser := pgtest.User + ":" + pgtest.Password
+	t.Setenv(sessiontest.EnvURL, strings.NewReplacer(superuser, "maker:p%40ss/w%3Frd", "postgresql:", "postgresql+psycopg:").
+		Replace(os.Getenv(sessiontest.EnvURL)))
+	pool, err := session.OpenURL(t.Context(), sessiontest.URL(t, project))
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool.Close()
-	sessiontest.Pool(t, project, session.WithMaxConns(1))
+	defer pool.Close()
+	if _, err := pool.Exec(t.Context(), insert); err != nil {
+		t.Error(err)
+	}
 }
