@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/reflex-dev/reflex-orm/session"
 	"github.com/reflex-dev/reflex-orm/session/sessiontest"
@@ -96,25 +97,34 @@ func TestEachTestHasADatabase(t *testing.T) {
 	}
 }
 
-// The test binary runs itself, in several processes at once.
-func TestProcessesShareATemplate(t *testing.T) {
-	const dir, name = "SESSIONTEST_DIR", "SESSIONTEST_COMMAND"
-	if project := os.Getenv(dir); project != "" {
-		pool := sessiontest.Pool(t, sessiontest.Project(project, sessiontest.Command(os.Getenv(name))))
-		if _, err := pool.Exec(t.Context(), insert); err != nil {
-			t.Error(err)
-		}
-		return
+const envDir, envCommand = "SESSIONTEST_DIR", "SESSIONTEST_COMMAND"
+
+// TestInAnotherProcess is what processes do that other tests start.
+func TestInAnotherProcess(t *testing.T) {
+	project := os.Getenv(envDir)
+	if project == "" {
+		t.Skip("for other tests")
 	}
+	pool := sessiontest.Pool(t, sessiontest.Project(project, sessiontest.Command(os.Getenv(envCommand))))
+	if _, err := pool.Exec(t.Context(), insert); err != nil {
+		t.Error(err)
+	}
+}
+
+func process(project, command string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestInAnotherProcess$")
+	cmd.Env = append(os.Environ(), envDir+"="+project, envCommand+"="+command)
+	return cmd
+}
+
+func TestProcessesShareATemplate(t *testing.T) {
 	command, runs := prepare(t)
 	project := shop(t)
 	once := func(n int) {
 		var group sync.WaitGroup
 		for range n {
 			group.Go(func() {
-				cmd := exec.Command(os.Args[0], "-test.run=^TestProcessesShareATemplate$")
-				cmd.Env = append(os.Environ(), dir+"="+project, name+"="+command)
-				if output, err := cmd.CombinedOutput(); err != nil {
+				if output, err := process(project, command).CombinedOutput(); err != nil {
 					t.Errorf("%v\n%s", err, output)
 				}
 			})
@@ -139,6 +149,46 @@ func TestProcessesShareATemplate(t *testing.T) {
 	var left int
 	if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_database d WHERE shobj_description(d.oid, 'pg_database') = $1", project).Scan(&left); err != nil || left != 1 {
 		t.Errorf("the project has %d templates, %v", left, err)
+	}
+}
+
+// A process that is killed while it fills the template stands in nobody's way.
+func TestKilledWhileFilling(t *testing.T) {
+	command, runs := prepare(t)
+	project := shop(t)
+	slow := filepath.Join(t.TempDir(), "slow")
+	script := "#!/bin/sh\nwhile kill -0 $PPID; do sleep 0.1; done\n"
+	if err := os.WriteFile(slow, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	first := process(project, slow)
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- first.Wait() }()
+	admin := pgtest.Shared(t).Connect(t, "postgres")
+	defer admin.Close(t.Context())
+	for begun := false; !begun; {
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended by itself: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+		row := admin.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database d WHERE shobj_description(d.oid, 'pg_database') = $1)", project)
+		if err := row.Scan(&begun); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if output, err := process(project, command).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+	if n := count(t, runs); n != 1 {
+		t.Errorf("reflex ran %d times", n)
 	}
 }
 
