@@ -25,6 +25,7 @@ var dbCommands = []struct{ name, help string }{
 	{"upgrade", "apply revisions, up to the one named; head is the last"},
 	{"migrate", "upgrade head"},
 	{"downgrade", "take revisions back, down to the one named; -1 is one step"},
+	{"status", "show what is applied, what is pending and who migrates; --check, --wait, --json"},
 	{"current", "show the revision that the database is at"},
 	{"history", "list the revisions, in order"},
 	{"heads", "show the last revision of each branch"},

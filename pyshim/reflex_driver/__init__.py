@@ -7,6 +7,8 @@ and calls `main` once. The way through it:
     commandline     Alembic's own command line, with a few options more
     configuration   Alembic's Config, completed with REFLEX_DB_URL
     initialize      `reflex db init`
+    history         the revisions as data: `reflex db history --json`
+    status          `reflex db status`, with standing (what is asked) and screen (what is shown)
     guard           around a run: the lock, timeouts, interrupts
     failure         what an exception means to the person at the terminal
     secrets         no password in anything printed
