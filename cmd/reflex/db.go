@@ -40,23 +40,14 @@ var dbCommands = []struct{ name, help string }{
 }
 
 func newDBCommand(inv *invocation) *cobra.Command {
-	return &cobra.Command{
+	return hideRootFlags(&cobra.Command{
 		Use:   "db [Alembic's options] COMMAND [ARG...]",
 		Short: "Run Alembic: init, revision, upgrade, history, ...",
 		Long:  dbHelp(),
 		// Alembic parses its own command line, so that every option of the
 		// installed version works.
 		DisableFlagParsing: true,
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveDefault
-			}
-			names := make([]string, len(dbCommands))
-			for i, c := range dbCommands {
-				names[i] = c.name + "\t" + c.help
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction:  inv.completeDB,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := inv.take(args)
 			if err != nil {
@@ -68,7 +59,7 @@ func newDBCommand(inv *invocation) *cobra.Command {
 			}
 			return runDB(cmd.Context(), inv, args)
 		},
-	}
+	})
 }
 
 // take reads the options that stand between db and Alembic's own. They are

@@ -9,6 +9,7 @@ and calls `main` once. The way through it:
     initialize      `reflex db init`
     history         the revisions as data: `reflex db history --json`
     status          `reflex db status`, with standing (what is asked) and screen (what is shown)
+    completion      what may come next on the command line, for the shell
     guard           around a run: the lock, timeouts, interrupts
     failure         what an exception means to the person at the terminal
     secrets         no password in anything printed
