@@ -8,6 +8,7 @@ and calls `main` once. The way through it:
     configuration   Alembic's Config, completed with REFLEX_DB_URL
     initialize      `reflex db init`
     history         the revisions as data: `reflex db history --json`
+    graph           the revisions as a picture: `reflex db history --graph`
     status          `reflex db status`, with standing (what is asked) and screen (what is shown)
     completion      what may come next on the command line, for the shell
     guard           around a run: the lock, timeouts, interrupts

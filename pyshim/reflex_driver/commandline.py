@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import alembic.config
 
-from . import configuration, failure, history, initialize, secrets, status
+from . import configuration, failure, graph, history, initialize, secrets, status
 from .guard import Guard
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class CommandLine(alembic.config.CommandLine):
                 help="Show the whole traceback of an error.",
             )
             if name == "history":
+                graph.add_options(add)
                 history.add_options(add)
             if name in OFFLINE:
                 continue
