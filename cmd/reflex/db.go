@@ -25,6 +25,7 @@ var dbCommands = []struct{ name, help string }{
 	{"upgrade", "apply revisions, up to the one named; head is the last"},
 	{"migrate", "upgrade head"},
 	{"downgrade", "take revisions back, down to the one named; -1 is one step"},
+	{"status", "show what is applied, what is pending and who migrates; --check, --wait, --json"},
 	{"current", "show the revision that the database is at"},
 	{"history", "list the revisions, in order"},
 	{"heads", "show the last revision of each branch"},
@@ -39,23 +40,14 @@ var dbCommands = []struct{ name, help string }{
 }
 
 func newDBCommand(inv *invocation) *cobra.Command {
-	return &cobra.Command{
+	return hideRootFlags(&cobra.Command{
 		Use:   "db [Alembic's options] COMMAND [ARG...]",
 		Short: "Run Alembic: init, revision, upgrade, history, ...",
 		Long:  dbHelp(),
 		// Alembic parses its own command line, so that every option of the
 		// installed version works.
 		DisableFlagParsing: true,
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveDefault
-			}
-			names := make([]string, len(dbCommands))
-			for i, c := range dbCommands {
-				names[i] = c.name + "\t" + c.help
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction:  inv.completeDB,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := inv.take(args)
 			if err != nil {
@@ -67,7 +59,7 @@ func newDBCommand(inv *invocation) *cobra.Command {
 			}
 			return runDB(cmd.Context(), inv, args)
 		},
-	}
+	})
 }
 
 // take reads the options that stand between db and Alembic's own. They are

@@ -8,6 +8,10 @@ and calls `main` once. The way through it:
     commandline     Alembic's own command line, with a few options more
     configuration   Alembic's Config, completed with REFLEX_DB_URL
     initialize      `reflex db init`
+    history         the revisions as data: `reflex db history --json`
+    graph           the revisions as a picture: `reflex db history --graph`
+    status          `reflex db status`, with standing (what is asked) and screen (what is shown)
+    completion      what may come next on the command line, for the shell
     guard           around a run: the lock, timeouts, interrupts
     failure         what an exception means to the person at the terminal
     secrets         the run's own passwords, kept out of our messages and off stderr

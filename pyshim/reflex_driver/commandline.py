@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import alembic.config
 
-from . import configuration, failure, initialize, secrets
+from . import configuration, failure, graph, history, initialize, secrets, status
 from .guard import Guard
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Alembic's commands that only read the database, and those that never connect.
 # Whatever is in neither, a command of a later Alembic included, changes it.
-READING = {"check", "current", "history", "revision", "makemigrations"}
+READING = {"check", "current", "history", "revision", "makemigrations", status.NAME}
 OFFLINE = {"branches", "edit", "heads", "init", "list_templates", "merge", "show"}
 
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -45,6 +45,7 @@ class CommandLine(alembic.config.CommandLine):
         self._request = request
         self._guard: Guard | None = None
         self._add_aliases()
+        status.add_command(self.subparsers, self.parser.prog, seconds)
         initialize.add_options(self.subparsers.choices["init"])
         self._add_options()
 
@@ -116,6 +117,9 @@ class CommandLine(alembic.config.CommandLine):
                 default=argparse.SUPPRESS,
                 help="Show the whole traceback of an error.",
             )
+            if name == "history":
+                graph.add_options(add)
+                history.add_options(add)
             if name in OFFLINE:
                 continue
             add(
