@@ -8,6 +8,7 @@ and calls `main` once. The way through it:
     configuration   Alembic's Config, completed with REFLEX_DB_URL
     initialize      `reflex db init`
     guard           around a run: the lock, timeouts, interrupts
+    each            `--each`: one database after another in one process
     failure         what an exception means to the person at the terminal
     secrets         no password in anything printed
 
@@ -61,16 +62,26 @@ def versions(_request: str) -> str:
     return json.dumps([{"name": n, "version": of(n)} for n in ("Alembic", "SQLAlchemy")])
 
 
-def _run(request: dict[str, object]) -> failure.Outcome:
+def load() -> failure.Outcome | None:
+    """Import Alembic and what runs it, once; the answer is why that can't be used."""
     # What is imported stays; looking for garbage in it is a fifth of a short run.
     gc.disable()
     problem = _unusable_alembic()
     if problem is not None:
         return problem
-    from .commandline import CommandLine
+    from . import commandline  # noqa: F401
 
     gc.freeze()
     gc.enable()
+    return None
+
+
+def _run(request: dict[str, object]) -> failure.Outcome:
+    problem = load()
+    if problem is not None:
+        return problem
+    from .commandline import CommandLine
+
     return CommandLine(request).run()
 
 

@@ -45,6 +45,12 @@ def remember(url: str | None) -> None:
     _secrets.update(_forms(url or ""))
 
 
+def forget() -> None:
+    """Forget what was learned, for the next database of this process."""
+    _secrets.clear()
+    _forms.cache_clear()
+
+
 def redact(text: str) -> str:
     """`text` without any password."""
     known = set(_secrets)
