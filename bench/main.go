@@ -1,12 +1,13 @@
 // Command bench compares `reflex db` with the alembic command of the same
 // environment, in one run on one machine:
 //
-//	go run ./bench [-pairs 12] [-most 2000] [-python python3]
+//	go run ./bench [-pairs 12] [-most 2000] [-databases 100] [-python python3]
 //
 // The two take turns, A B A B, so that what else the machine does falls on both.
 // Wall and CPU are medians of the ratios within a pair; memory is the peak of
 // the process, as a ratio and as a difference. Then it shows that `reflex
-// --help` and `reflex version --short` are quick and open no libpython.
+// --help` and `reflex version --short` are quick and open no libpython. At last
+// it compares --each with what one would write in a shell.
 package main
 
 import (
@@ -28,20 +29,21 @@ import (
 )
 
 // requirements of the environment that both commands run in.
-var requirements = []string{"alembic==1.20.1", "sqlalchemy>=2.0.58,<2.2"}
+var requirements = []string{"alembic==1.20.1", "sqlalchemy>=2.0.58,<2.2", "psycopg[binary]"}
 
 func main() {
 	pairs := flag.Int("pairs", 12, "`pairs` of runs for a small project; a large one gets fewer")
 	most := flag.Int("most", 2000, "leave out projects with more `revisions`")
 	python := flag.String("python", "python3", "the `interpreter` to make the environment with")
+	databases := flag.Int("databases", 100, "`databases` for --each; three times as many that are up to date, ten times as many for memory")
 	flag.Parse()
-	if err := run(*pairs, *most, *python); err != nil {
+	if err := run(*pairs, *most, *databases, *python); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(pairs, most int, python string) error {
+func run(pairs, most, databases int, python string) error {
 	root, err := output("go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return err
@@ -70,7 +72,10 @@ func run(pairs, most int, python string) error {
 	if err := b.compareAll(dir, pairs, most); err != nil {
 		return err
 	}
-	return b.withoutPython(dir)
+	if err := b.withoutPython(dir); err != nil {
+		return err
+	}
+	return b.each(dir, databases, 3*databases, 10*databases)
 }
 
 type bench struct {
@@ -261,7 +266,7 @@ func environment(dir, python string) (string, error) {
 	}
 	env := filepath.Join(dir, version)
 	done := filepath.Join(env, "done")
-	if _, err := os.Stat(done); err == nil {
+	if made, err := os.ReadFile(done); err == nil && string(made) == strings.Join(requirements, "\n") {
 		return env, nil
 	}
 	if _, err := output(python, "-m", "venv", "--clear", env); err != nil {
@@ -271,7 +276,7 @@ func environment(dir, python string) (string, error) {
 	if _, err := output(filepath.Join(env, "bin", "python"), install...); err != nil {
 		return "", err
 	}
-	return env, os.WriteFile(done, nil, 0o644)
+	return env, os.WriteFile(done, []byte(strings.Join(requirements, "\n")), 0o644)
 }
 
 func output(name string, args ...string) (string, error) {
