@@ -198,9 +198,10 @@ func TestNeedsNoSuperuser(t *testing.T) {
 	server := pgtest.Shared(t)
 	project := sessiontest.Project("../../examples/shop", sessiontest.Command(command))
 	sessiontest.Pool(t, project)
-	server.Exec(t, "postgres", "CREATE ROLE maker LOGIN CREATEDB PASSWORD 'p@ss/w?rd'")
+	role := fmt.Sprintf("maker%d", time.Now().UnixNano())
+	server.Exec(t, "postgres", "CREATE ROLE "+role+" LOGIN CREATEDB PASSWORD 'p@ss/w?rd'")
 	superuser := pgtest.User + ":" + pgtest.Password
-	t.Setenv(sessiontest.EnvURL, strings.NewReplacer(superuser, "maker:p%40ss/w%3Frd", "postgresql:", "postgresql+psycopg:").
+	t.Setenv(sessiontest.EnvURL, strings.NewReplacer(superuser, role+":p%40ss/w%3Frd", "postgresql:", "postgresql+psycopg:").
 		Replace(os.Getenv(sessiontest.EnvURL)))
 	pool, err := session.OpenURL(t.Context(), sessiontest.URL(t, project))
 	if err != nil {
