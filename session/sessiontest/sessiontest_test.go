@@ -16,20 +16,28 @@ import (
 	"github.com/reflex-dev/reflex-orm/tests/venv"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+var bin string // a directory for reflex
+
+func TestMain(m *testing.M) {
+	var err error
+	if bin, err = os.MkdirTemp("", "reflex-bin-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := pgtest.Main(m)
+	os.RemoveAll(bin)
+	os.Exit(status)
+}
 
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "reflex-bin-")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "reflex"), "./cmd/reflex")
+	reflex := filepath.Join(bin, "reflex")
+	cmd := exec.Command("go", "build", "-o", reflex, "./cmd/reflex")
 	cmd.Dir = venv.Root()
 	cmd.Env = append(os.Environ(), "PKG_CONFIG="+filepath.Join(venv.Root(), "embedpy", "capi", "pkg-config"))
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building reflex: %w\n%s", err, output)
 	}
-	return filepath.Join(dir, "reflex"), nil
+	return reflex, nil
 })
 
 // prepare names a server and a Python for the tests of this process, and returns
