@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -12,8 +13,9 @@ import (
 // to end the process in the middle of a run, at the second Ctrl-C.
 func Main(argv []string, abort func(status int)) int {
 	inv := &invocation{program: "reflex db", abort: abort}
+	args := inv.arguments(argv)
 	root := newRootCommand(inv)
-	root.SetArgs(inv.arguments(argv))
+	root.SetArgs(args)
 	err := root.Execute()
 	report(os.Stderr, inv.program, err)
 	return exitStatus(err)
@@ -34,15 +36,20 @@ func (inv *invocation) arguments(argv []string) []string {
 		return argv[1:]
 	}
 	inv.program = "reflex-db"
-	if len(argv) > 1 && argv[1] == "version" { // which Alembic does not have
-		return argv[1:]
+	if len(argv) > 1 {
+		switch argv[1] {
+		case "version", "completion": // which Alembic does not have
+			return argv[1:]
+		case cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd: // what the shell asks
+			return append([]string{argv[1], "db"}, argv[2:]...)
+		}
 	}
 	return append([]string{"db"}, argv[1:]...)
 }
 
 func newRootCommand(inv *invocation) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "reflex",
+		Use:   strings.Fields(inv.program)[0],
 		Short: "Database migrations by Alembic, in your project's own Python",
 		Long: `Database migrations by Alembic, in your project's own Python.
 
@@ -68,10 +75,16 @@ REFLEX_DB_URL names the database, as a SQLAlchemy URL:
 
 // noArgs is cobra.NoArgs as wrong usage.
 func noArgs(cmd *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(cmd, args); err != nil {
-		return &usageError{err}
+	err := cobra.NoArgs(cmd, args)
+	if err == nil {
+		return nil
 	}
-	return nil
+	for _, c := range dbCommands {
+		if c.name == args[0] {
+			return &usageError{fmt.Errorf("%w; is it `reflex db %s`?", err, c.name)}
+		}
+	}
+	return &usageError{err}
 }
 
 // enter changes to the directory that -C names.

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import argparse
 import copy
+import difflib
+import functools
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import alembic.config
 
 from . import configuration, failure, initialize, secrets
 from .guard import Guard
+from .usage import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,15 +50,20 @@ class CommandLine(alembic.config.CommandLine):
         self._add_aliases()
         initialize.add_options(self.subparsers.choices["init"])
         self._add_options()
+        self._say_whose_version(request["version"])
+        for parser in (self.parser, *self.subparsers.choices.values()):
+            parser.error = functools.partial(self._refuse, parser)  # type: ignore[method-assign]
 
     def run(self) -> failure.Outcome:
         """Parse, run, and say how it ended."""
         try:
             options = self.parser.parse_args(self._request["argv"])
             if not hasattr(options, "cmd"):
-                self.parser.error(f"a command is missing; `{self.parser.prog} --help` lists them")
-        except SystemExit as exc:  # argparse has printed its message, or the help
-            return failure.Outcome("usage") if exc.code else failure.Outcome("ok")
+                self.parser.error("a command is missing")
+        except UsageError as exc:
+            return failure.describe(exc)
+        except SystemExit:  # argparse has printed the help, or the version
+            return failure.Outcome("ok")
         whole = options.traceback or options.raiseerr
         changes = getattr(options, "changes_database", False) and not getattr(options, "sql", False)
         options.raiseerr = True  # CommandError comes to us instead of ending the process
@@ -82,6 +90,24 @@ class CommandLine(alembic.config.CommandLine):
             self._guard = Guard(options)
             with self._guard:
                 super().run_cmd(config, options)
+
+    def _refuse(self, parser: argparse.ArgumentParser, message: str) -> NoReturn:
+        """What argparse does with wrong usage, but in a line, and with what may be meant."""
+        unknown = re.search(r"invalid choice: '([^']*)'", message)
+        if parser is not self.parser or unknown is None:
+            raise UsageError(f"{parser.prog}: {message}", f"`{parser.prog} --help` says more")
+        meant = difflib.get_close_matches(unknown[1], self.subparsers.choices, 1)
+        hint = f"`{parser.prog} --help` lists the commands"
+        if meant:
+            hint = f"is it `{parser.prog} {meant[0]}`? {hint}"
+        raise UsageError(f"{parser.prog} has no command {unknown[1]}", hint)
+
+    def _say_whose_version(self, ours: str) -> None:
+        for action in self.parser._actions:
+            if action.dest == "version":
+                action.version = (  # type: ignore[attr-defined]
+                    f"alembic {alembic.__version__}, run by {self.parser.prog} {ours}"
+                )
 
     def _add_aliases(self) -> None:
         """The verbs that users of Reflex know."""
@@ -151,7 +177,7 @@ class CommandLine(alembic.config.CommandLine):
                 "-v",
                 "--verbose",
                 action="store_true",
-                help="Say what the lock does, and which configuration is read.",
+                help="Say which configuration is read, whose URL counts, and what the lock does.",
             )
 
 
