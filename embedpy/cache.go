@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -30,7 +31,7 @@ type stamp struct {
 type cacheEntry struct {
 	Key     cacheKey
 	Python  Python
-	Library stamp
+	Library stamp // zero if it has none
 }
 
 func newStamp(file string) (stamp, error) {
@@ -42,7 +43,7 @@ func newStamp(file string) (stamp, error) {
 }
 
 func newCacheKey(executable string) (key cacheKey, err error) {
-	key = cacheKey{Format: 1, Executable: executable}
+	key = cacheKey{Format: 2, Executable: executable}
 	key.Program, err = newStamp(executable)
 	key.Config, _ = newStamp(filepath.Join(filepath.Dir(filepath.Dir(executable)), "pyvenv.cfg"))
 	return key, err
@@ -130,8 +131,13 @@ func (k cacheKey) load() *Python {
 	if json.Unmarshal(content, &entry) != nil || entry.Key != k {
 		return nil
 	}
-	if library, err := newStamp(entry.Python.Library); err != nil || library != entry.Library {
+	if library, err := newStamp(entry.Python.Library); entry.Python.Library != "" && (err != nil || library != entry.Library) {
 		return nil
+	}
+	for _, file := range strings.Split(entry.Python.Missing, "\n") {
+		if _, err := os.Stat(file); err == nil { // it has been installed
+			return nil
+		}
 	}
 	return &entry.Python
 }
@@ -143,7 +149,7 @@ func (k cacheKey) store(python *Python) {
 		return
 	}
 	library, err := newStamp(python.Library)
-	if err != nil {
+	if err != nil && python.Library != "" {
 		return
 	}
 	content, err := json.Marshal(cacheEntry{k, *python, library})

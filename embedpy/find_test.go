@@ -224,7 +224,11 @@ func TestLibraryError(t *testing.T) {
 		executable: "/usr/bin/python3", version: "3.12.1", implementation: "cpython", bits: "64",
 		basePrefix: "/nowhere", libdir: "/install/lib", ldlibrary: "libpython3.12.a", multiarch: "x86_64-linux-gnu",
 	}
-	_, err := f.python("/usr/bin/python3")
+	python, err := f.python("/usr/bin/python3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = noLibrary(python)
 	var missing *LibraryError
 	if !errors.As(err, &missing) || missing.Fix == "" {
 		t.Fatalf("%v", err)

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	reflexorm "github.com/reflex-dev/reflex-orm"
 	"github.com/reflex-dev/reflex-orm/embedpy"
@@ -67,8 +69,10 @@ func newWorkerCommand(inv *invocation) *cobra.Command {
 	return &cobra.Command{
 		Use:    workerCommand,
 		Hidden: true,
-		Args:   noArgs,
-		RunE:   func(cmd *cobra.Command, _ []string) error { return runWorker(cmd.Context(), inv) },
+		Args:   cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runWorker(cmd.Context(), inv, strings.Join(args, ""))
+		},
 	}
 }
 
@@ -119,17 +123,36 @@ func (p *parent) listen(interrupted func() bool) {
 	}
 }
 
-// runWorker takes databases until its parent has no more.
-func runWorker(ctx context.Context, inv *invocation) error {
+// again gives the descriptors the numbers that they had, for the Python that
+// replaces this process, which is told what has been read from them already.
+func (p *parent) again(start workerStart) func([]string) []string {
+	return func(argv []string) []string {
+		for i, fd := range []int{requestsFD, answersFD} {
+			_ = unix.Dup2(p.numbers[i], fd)
+		}
+		line, _ := json.Marshal(start)
+		return []string{argv[0], workerCommand, string(line)}
+	}
+}
+
+// runWorker takes databases until its parent has no more. Its first request is
+// read, or was in the process that this one has replaced.
+func runWorker(ctx context.Context, inv *invocation, first string) error {
 	dumpNoCore()
 	p, err := newParent()
 	if err != nil {
 		return err
 	}
 	var start workerStart
-	if err := p.requests.Decode(&start); err != nil {
+	if first != "" {
+		err = json.Unmarshal([]byte(first), &start)
+	} else {
+		err = p.requests.Decode(&start)
+	}
+	if err != nil {
 		return err
 	}
+	inv.again = p.again(start)
 	inv.program, inv.python = start.Program, start.Python
 	start.Version, start.Descriptors, start.INI = version(), p.numbers, reflexorm.AlembicINI
 	python, signals, err := startWorker(ctx, inv, start.Argv)
