@@ -6,7 +6,7 @@ that only this process has open.
 """
 
 
-def run():  # type: ignore[no-untyped-def]  # in __main__, of which nothing is left
+def run() -> None:  # in __main__, of which nothing is left
     import sys
 
     if not getattr(sys.flags, "safe_path", False):
