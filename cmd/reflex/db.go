@@ -49,13 +49,19 @@ func newDBCommand(inv *invocation) *cobra.Command {
 		DisableFlagParsing: true,
 		ValidArgsFunction:  inv.completeDB,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			args, err := inv.take(args)
+			each, args, err := takeEach(args)
 			if err != nil {
+				return err
+			}
+			if args, err = inv.take(args); err != nil {
 				return err
 			}
 			if len(args) == 0 || args[0] == "-h" || args[0] == "--help" {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.ReplaceAll(dbHelp(), "reflex db", inv.program))
 				return err
+			}
+			if each != nil {
+				return runEach(inv, each, args)
 			}
 			return runDB(cmd.Context(), inv, args)
 		},
@@ -108,7 +114,7 @@ Options before the command are Alembic's own (-c, -n, -x, --raiseerr, -q), and
   -C, --directory DIR   run in DIR instead of here
       --python PATH     the interpreter, or its environment's directory
       --traceback       show the whole traceback of an error
-
+` + eachHelp + `
 Environment:
   REFLEX_DB_URL         the database, as a SQLAlchemy URL
   REFLEX_DB_LOCK_URL    a direct connection for the lock, where that goes through a pooler

@@ -67,7 +67,7 @@ REFLEX_DB_URL names the database, as a SQLAlchemy URL:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.PersistentFlags().StringVarP(&inv.directory, "directory", "C", "", "run in `DIR` instead of here")
 	root.PersistentFlags().StringVar(&inv.python, "python", "", "the interpreter, or its environment's directory")
-	root.AddCommand(newDBCommand(inv), newVersionCommand(inv))
+	root.AddCommand(newDBCommand(inv), newVersionCommand(inv), newWorkerCommand(inv))
 	addCompletion(root)
 	return root
 }

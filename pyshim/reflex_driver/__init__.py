@@ -13,6 +13,7 @@ and calls `main` once. The way through it:
     status          `reflex db status`, with standing (what is asked) and screen (what is shown)
     completion      what may come next on the command line, for the shell
     guard           around a run: the lock, timeouts, interrupts
+    each            `--each`: one database after another in one process
     failure         what an exception means to the person at the terminal
     secrets         the run's own passwords, kept out of our messages and off stderr
 
@@ -69,17 +70,27 @@ def versions(_request: str) -> str:
     return json.dumps([{"name": n, "version": of(n)} for n in ("Alembic", "SQLAlchemy")])
 
 
-def _run(request: dict[str, Any]) -> failure.Outcome:
+def load() -> failure.Outcome | None:
+    """Import Alembic and what runs it, once; the answer is why that can't be used."""
     # What is imported stays; looking for garbage in it is a fifth of a short run.
     gc.disable()
     problem = _unusable_alembic()
     if problem is not None:
         return problem
-    from .commandline import CommandLine
+    from . import commandline  # noqa: F401
 
     gc.freeze()
     gc.unfreeze()  # into the oldest generation
     gc.enable()
+    return None
+
+
+def _run(request: dict[str, Any]) -> failure.Outcome:
+    problem = load()
+    if problem is not None:
+        return problem
+    from .commandline import CommandLine
+
     return CommandLine(request).run()
 
 

@@ -44,19 +44,27 @@ class CommandLine(alembic.config.CommandLine):
         super().__init__(prog=request["program"])
         self._request = request
         self._guard: Guard | None = None
+        self.error: BaseException | None = None  # that the run has raised
         self._add_aliases()
         status.add_command(self.subparsers, self.parser.prog, seconds)
         initialize.add_options(self.subparsers.choices["init"])
         self._add_options()
 
-    def run(self) -> failure.Outcome:
-        """Parse, run, and say how it ended."""
+    def parse(self) -> argparse.Namespace | failure.Outcome:
+        """The options, or how it ended where there is nothing to run."""
         try:
             options = self.parser.parse_args(self._request["argv"])
             if not hasattr(options, "cmd"):
                 self.parser.error(f"a command is missing; `{self.parser.prog} --help` lists them")
         except SystemExit as exc:  # argparse has printed its message, or the help
             return failure.Outcome("usage") if exc.code else failure.Outcome("ok")
+        return options
+
+    def run(self) -> failure.Outcome:
+        """Parse, run, and say how it ended."""
+        options = self.parse()
+        if isinstance(options, failure.Outcome):
+            return options
         whole = options.traceback or options.raiseerr
         changes = getattr(options, "changes_database", False) and not getattr(options, "sql", False)
         options.raiseerr = True  # CommandError comes to us instead of ending the process
@@ -67,9 +75,16 @@ class CommandLine(alembic.config.CommandLine):
             )
             self.run_cmd(config, options)
         except BaseException as exc:  # noqa: BLE001 - each is an outcome
+            self.error = exc
             stays = self._guard is not None and not self._guard.rolls_back
             return failure.describe(exc, whole=whole, changes=changes, stays=stays)
         return failure.Outcome("ok")
+
+    def release(self) -> None:
+        """Give the lock back, which a run else holds until the process ends."""
+        self.error = None
+        if self._guard is not None:
+            self._guard.release()
 
     def run_cmd(self, config: alembic.config.Config, options: argparse.Namespace) -> None:
         """Complete the configuration, put the guard up, and let Alembic run the command."""

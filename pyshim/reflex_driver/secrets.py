@@ -71,6 +71,13 @@ def learn_environment() -> None:
     learn(*(os.environ.get(name) for name in VARIABLES))
 
 
+def forget() -> None:
+    """Forget what was learned, for the next database of this process."""
+    global _forms
+    _urls.clear()
+    _forms = ()
+
+
 def mask(text: str, before: str = "") -> str:
     """`text` without this run's passwords. `before` is what stands in front of it."""
     found = [form for form in _forms if form in text]

@@ -116,6 +116,12 @@ class Lock:
         for _, session in self._sessions:
             session.close()
 
+    def release(self) -> None:
+        """Give everything back; for a process that goes on."""
+        for session in self._sessions.values():
+            session.release()
+        self._sessions = {}
+
     def forked(self) -> None:
         """In a forked child: leave the lock to the parent."""
         for _, session in self._sessions:
