@@ -11,6 +11,7 @@ database. Both take and return JSON, and raise nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -102,7 +103,7 @@ def _close_descriptors() -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None and not stream.closed:
+        with contextlib.suppress(AttributeError, ValueError):  # replaced or closed by env.py
             stream.flush()
 
 

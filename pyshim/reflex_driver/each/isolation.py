@@ -91,6 +91,9 @@ class Isolation:
 
     def _restore_streams(self) -> None:
         sys.stdin, sys.stdout, sys.stderr = self._streams
+        for stream in self._streams[1:]:
+            with contextlib.suppress(Exception):
+                stream.flush()
         if any(stream is not None and stream.closed for stream in self._streams):
             self.retire = True
         if _standard_files() != self._files:

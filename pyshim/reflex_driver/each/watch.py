@@ -7,6 +7,7 @@ with its connection before Alembic does anything with that.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -90,13 +91,11 @@ class Watch:
                 raise ElsewhereError(watch.elsewhere)
             if watch._before is None:
                 watch._before = watch._after = tuple(heads)
-            done = 0
             for step in function(heads, context):
                 watch.begun = True
                 yield step
-                done += 1
-            watch._done += done
-            if done:
+                watch._done += 1
+            if watch.begun:
                 watch._after = context.get_current_heads()
 
         steps._reflex_watched = True  # type: ignore[attr-defined]
@@ -127,6 +126,8 @@ class Watch:
         elif outcome.kind == "failed":
             after = self._ask()
             found.after = None if after is None else sorted(after)
+            if found.after == found.before:  # all in one transaction
+                found.revisions = 0
         return found
 
     def _ask(self) -> tuple[str, ...] | None:
@@ -144,6 +145,8 @@ class Watch:
             with engine.connect() as connection:
                 return MigrationContext.configure(connection, opts=options).get_current_heads()
 
+        disabled = logging.root.manager.disable
+        logging.disable()  # what Alembic would say of this is not of the run
         try:
             if not engine.dialect.is_async:
                 return ask()
@@ -155,6 +158,8 @@ class Watch:
             return asyncio.run(greenlet_spawn(ask))
         except Exception:  # noqa: BLE001 - the failure is told; where it left the database is not known
             return None
+        finally:
+            logging.disable(disabled)
 
 
 def _reached(connection: Connection, expected: URL) -> str | None:
@@ -166,7 +171,7 @@ def _reached(connection: Connection, expected: URL) -> str | None:
     if told is not None and told == place:
         return None
     if told is not None and told[0] == "sqlite":
-        return f"the file {told[2]}"
+        return f"sqlite:///{told[2]}"
     return _shown(connection.engine.url)
 
 
