@@ -542,7 +542,7 @@ func TestEachBadInput(t *testing.T) {
 		{"there is no database in the list", []string{"upgrade", "head", "--each", p.list(t, "# none")}},
 		{"line 2: its URL|line 2: the port of its URL is not a number", []string{"upgrade", "head", "--each", p.list(t, "a", secretLine)}},
 		{"line 3: the name a is that of line 1", []string{"upgrade", "head", "--each", p.list(t, "a", "b", "a")}},
-		{"line 1: the {} of the command needs a name", []string{"-x", "t={}", "upgrade", "head", "--each", p.list(t, "sqlite:///x.db")}},
+		{"line 1: the {} of an -x or of a variable needs a name", []string{"-x", "t={}", "upgrade", "head", "--each", p.list(t, "sqlite:///x.db")}},
 		{"--each makes no sense with history", []string{"history", "--each", list}},
 		{"--each makes no sense with revision", []string{"revision", "-m", "x", "--each", list}},
 		{"--sql to none", []string{"upgrade", "head", "--sql", "--each", list}},
@@ -626,5 +626,54 @@ os.wait()
 	run := p.succeed(t, "upgrade", "head", "--jobs", "1", "--each", list)
 	if n := strings.Count(run.stdout.String(), "ok "); n != 4 {
 		t.Errorf("stdout:\n%s", run.stdout.String())
+	}
+}
+
+// A worker goes on with the next database without a lock or a connection to the
+// one before. REFLEX_DB_LOCK_URL may have a {} too.
+func TestEachGivesTheLockBack(t *testing.T) {
+	for _, driver := range drivers[2:] {
+		t.Run(driver, func(t *testing.T) {
+			p := newProject(t, driver)
+			a, b := databaseOf(p.url), databaseOf(p.again(t).url)
+			p.revise(t, fmt.Sprintf(`if %q not in os.environ["REFLEX_DB_URL"]:
+    return
+for _ in range(200):  # the server takes its time to notice
+    left = op.get_bind().exec_driver_sql("SELECT count(*) FROM pg_stat_activity WHERE datname = '%s'").scalar()
+    if not left: break
+    time.sleep(0.05)
+else:
+    raise RuntimeError(f"{left} connections are left")`, b, a))
+			p.replace(t, 1, "    return", "    return op.execute(\"INSERT INTO ran VALUES ('0001')\")")
+			p.env = append(p.env, "REFLEX_DB_LOCK_URL="+strings.Replace(p.url, a, "{}", 1))
+			p.url = strings.Replace(p.url, a, "{}", 1)
+			p.succeed(t, "upgrade", "head", "--jobs", "1", "--each", p.list(t, a, b))
+			p.tenant(a).wantRan(t, 1)
+			p.tenant(b).wantRan(t, 1)
+		})
+	}
+}
+
+func databaseOf(url string) string { return url[strings.LastIndex(url, "/")+1:] }
+
+// Where nobody reads what is printed, a run that changes databases goes on, and
+// one that only reads them ends.
+func TestEachWithNoReader(t *testing.T) {
+	p := newProject(t, "sqlite")
+	names, list := tenants(t, p, 5)
+	p.reviseMany(t, 1)
+	for _, args := range [][]string{{"upgrade", "head"}, {"current"}} {
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read.Close()
+		cmd := p.command(t, append(args, "--jobs", "1", "--each", list)...)
+		cmd.Stdout = write
+		startProcess(t, cmd).wantStatus(t, 0)
+		write.Close()
+	}
+	for _, name := range names {
+		p.tenant(name).wantRan(t, 1)
 	}
 }

@@ -95,6 +95,23 @@ Many databases, one after another in each of several processes (docs/operations.
       --shard I/N       only part I of N, from 0
 `
 
+// otherURLs are variables in which a {} stands for the name as well.
+var otherURLs = []string{"REFLEX_DB_LOCK_URL", "REFLEX_ASYNC_DB_URL"}
+
+// variables are those that name one database.
+func variables(d databases.Database) map[string]string {
+	set := map[string]string{}
+	if d.URL != "" {
+		set["REFLEX_DB_URL"] = d.URL
+	}
+	for _, name := range otherURLs {
+		if value := os.Getenv(name); strings.Contains(value, databases.Placeholder) {
+			set[name] = databases.FillURL(value, d.Name)
+		}
+	}
+	return set
+}
+
 // readList reads the databases that o names, and takes this shard's.
 func (o *eachOptions) readList(argv []string) ([]databases.Database, error) {
 	var file io.Reader = os.Stdin
@@ -106,9 +123,11 @@ func (o *eachOptions) readList(argv []string) ([]databases.Database, error) {
 		defer opened.Close()
 		file = opened
 	}
-	list, err := databases.Read(file, databases.Places{
-		URL: strings.TrimSpace(os.Getenv("REFLEX_DB_URL")), Arguments: databases.HasPlaceholder(argv),
-	})
+	places := databases.Places{URL: strings.TrimSpace(os.Getenv("REFLEX_DB_URL")), Other: databases.HasPlaceholder(argv)}
+	for _, name := range otherURLs {
+		places.Other = places.Other || strings.Contains(os.Getenv(name), databases.Placeholder)
+	}
+	list, err := databases.Read(file, places)
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--each %s: %w", o.list, err)}
 	}

@@ -79,6 +79,8 @@ func runEach(inv *invocation, options *eachOptions, argv []string) error {
 		}
 	}
 	defer signal.Stop(signals)
+	// With nobody to read what is printed, the migrations still go on.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	seats := make([]seat, max(1, min(options.jobs, len(list))))
 	for i := range seats {
@@ -161,7 +163,9 @@ func (r *eachRun) goThrough(seats []seat, signals <-chan os.Signal, files *eachF
 		case result := <-ended:
 			r.results[result.index] = result
 			plan.end(result.well())
-			r.view.end(result)
+			if unread := r.view.end(result); unread && r.began.Answers {
+				plan.stopped = true
+			}
 			files.report(result)
 		case s := <-signals:
 			plan.stopped = true
@@ -201,6 +205,8 @@ func (r *eachRun) conclude(files *eachFiles) error {
 	switch by := r.interruptedBy(); {
 	case by != 0:
 		return &signalError{by}
+	case failed == 0 && r.view != nil && r.view.unread && r.began.Answers:
+		return nil // whoever read our output has seen enough
 	case failed+left > 0:
 		return &eachError{failed, left, len(r.list)}
 	}
@@ -274,7 +280,10 @@ func (s *seat) try(index int) *result {
 	w := s.worker
 	w.printed() // by what is left of the database before
 	w.served++
-	request := workerRequest{Argv: databases.Fill(s.run.start.Argv, r.database.Name), URL: r.database.URL, Own: r.database.Own}
+	request := workerRequest{Argv: databases.Fill(s.run.start.Argv, r.database.Name), Variables: variables(r.database)}
+	if r.database.Own {
+		request.Expected = r.database.URL
+	}
 	err := w.ask(request, &r.answer)
 	r.stdout, r.stderr = w.printed()
 	switch {

@@ -30,6 +30,7 @@ type eachView struct {
 	count    map[string]int // by outcome
 	status   chan string    // what the progress line says; the newest only
 	atWork   []string
+	unread   bool // nobody reads stdout any more
 }
 
 func newEachView(began startAnswer, all int) *eachView {
@@ -102,7 +103,8 @@ func (v *eachView) say() {
 	v.bar.SetCurrent(int64(ended))
 }
 
-func (v *eachView) end(r *result) {
+// end reports whether stdout is read no more.
+func (v *eachView) end(r *result) (unread bool) {
 	for i, name := range v.atWork {
 		if name == r.database.Name {
 			v.atWork = append(v.atWork[:i], v.atWork[i+1:]...)
@@ -117,9 +119,9 @@ func (v *eachView) end(r *result) {
 	if v.lines {
 		v.line(r)
 	}
+	defer v.say()
 	if r.answer.Kind == "signal" {
-		v.say()
-		return
+		return v.unread
 	}
 	if !r.well() || v.began.Verbose {
 		v.each(v.stderr, r.database.Name, r.stderr)
@@ -134,7 +136,7 @@ func (v *eachView) end(r *result) {
 			v.each(v.stderr, r.database.Name, "Next: "+r.answer.Hint)
 		}
 	}
-	v.say()
+	return v.unread
 }
 
 // line is a database's own, on stdout.
@@ -157,13 +159,20 @@ func (v *eachView) line(r *result) {
 		first, _, _ := strings.Cut(message(r), "\n")
 		text += "  " + first
 	}
-	fmt.Fprintln(v.stdout, text)
+	v.each(v.stdout, "", text)
 }
 
-// each writes every line of text after the name.
+// each writes every line of text after the name, if there is one.
 func (v *eachView) each(w io.Writer, name, text string) {
+	if name != "" {
+		name += ": "
+	}
+	var lines strings.Builder
 	for line := range strings.Lines(strings.TrimRight(text, "\n")) {
-		fmt.Fprintf(w, "%s: %s\n", name, strings.TrimRight(line, "\r\n"))
+		lines.WriteString(name + strings.TrimRight(line, "\r\n") + "\n")
+	}
+	if _, err := io.WriteString(w, lines.String()); err != nil && w == v.stdout {
+		v.unread = true
 	}
 }
 

@@ -46,9 +46,9 @@ type startAnswer struct {
 
 // workerRequest is every other one; its answer is a workerAnswer.
 type workerRequest struct {
-	Argv []string `json:"argv"`
-	URL  string   `json:"url"`
-	Own  bool     `json:"own"`
+	Argv      []string          `json:"argv"`
+	Variables map[string]string `json:"variables"`
+	Expected  string            `json:"expected"` // the URL of the database, if it has its own
 }
 
 // workerAnswer is what became of one database (reflex_driver/each).

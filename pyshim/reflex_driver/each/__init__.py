@@ -22,15 +22,12 @@ from typing import TYPE_CHECKING, Any
 from .. import failure, load, secrets
 
 if TYPE_CHECKING:
-    import argparse
-
     from ..commandline import CommandLine
     from .isolation import Isolation
 
 # What makes sense for each of many databases. A later Alembic's commands may not.
 COMMANDS = {
     "upgrade",
-    "migrate",
     "downgrade",
     "stamp",
     "ensure_version",
@@ -76,9 +73,9 @@ def start(request: str) -> str:
 def run(request: str) -> str:
     """Run the command on one database.
 
-    `request` has the `argv`, with the name in the place of `{}`; the `url`,
-    empty where the project's own configuration names the database; and `own`,
-    whether that is of this database alone, so that env.py must connect to it.
+    `request` has the `argv` and `variables` of the environment, with the name in
+    the place of `{}`; and `expected`, the URL of the database that env.py must
+    connect to, empty where that is not of this one alone.
     The answer is a `failure.Outcome`, with `before` and `after`, the revisions
     that the database was and is at, null where that is not known; `revisions`,
     how many have run; `seconds`; `suspect`, whether what has failed may have
@@ -117,7 +114,7 @@ def _start() -> tuple[failure.Outcome, dict[str, Any]]:
     options = CommandLine(_worker.request).parse()
     if isinstance(options, failure.Outcome):
         return options, {"command": ""}
-    name = _name(options, _worker.request["argv"])
+    name: str = options.cmd[0].__name__  # for migrate it is upgrade
     if name not in COMMANDS:
         message = f"--each makes no sense with {name}; it goes with {', '.join(sorted(COMMANDS))}"
         return failure.Outcome("usage", message), {}
@@ -131,12 +128,6 @@ def _start() -> tuple[failure.Outcome, dict[str, Any]]:
     }
 
 
-def _name(options: argparse.Namespace, argv: list[str]) -> str:
-    """The command as it was typed, or the function behind it."""
-    function: str = options.cmd[0].__name__
-    return next((arg for arg in argv if arg in COMMANDS - {function}), function)
-
-
 def _run(question: dict[str, Any]) -> tuple[failure.Outcome, dict[str, Any]]:
     from ..commandline import CommandLine
     from .watch import Watch
@@ -146,9 +137,8 @@ def _run(question: dict[str, Any]) -> tuple[failure.Outcome, dict[str, Any]]:
     request = _worker.request | {"argv": question["argv"]}
     with isolation:
         sys.argv[:] = [request["program"], *question["argv"]]
-        if question["url"]:
-            os.environ["REFLEX_DB_URL"] = question["url"]
-        watch = Watch(question["url"] if question["own"] else "")
+        os.environ.update(question["variables"])
+        watch = Watch(question["expected"])
         command = CommandLine(request)
         with watch:
             outcome = command.run()

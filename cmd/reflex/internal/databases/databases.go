@@ -36,8 +36,8 @@ type Database struct {
 
 // Places are where the name of a line may go.
 type Places struct {
-	URL       string // REFLEX_DB_URL: with a {}, or shared by all
-	Arguments bool   // whether an argument of the command has a {}
+	URL   string // REFLEX_DB_URL: with a {}, or shared by all
+	Other bool   // whether a {} stands anywhere else: in an -x, or in another variable
 }
 
 // A LineError is a line that can't be used. It repeats nothing of the line.
@@ -109,8 +109,8 @@ func parse(line string, places Places) (d Database, problem string) {
 		return d, problem
 	}
 	if name == "" {
-		if places.Arguments {
-			return d, "the {} of the command needs a name, and the line has a URL only: write NAME URL"
+		if places.Other {
+			return d, "the {} of an -x or of a variable needs a name, and the line has a URL only: write NAME URL"
 		}
 		name = ownName
 	}
@@ -121,10 +121,8 @@ func parse(line string, places Places) (d Database, problem string) {
 func named(name string, places Places) (d Database, problem string) {
 	switch {
 	case strings.Contains(places.URL, Placeholder):
-		// As a part of a path: what Python's and libpq's quoting agree on.
-		encoded := strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
-		return Database{Name: name, URL: strings.ReplaceAll(places.URL, Placeholder, encoded), Own: true}, ""
-	case places.Arguments:
+		return Database{Name: name, URL: FillURL(places.URL, name), Own: true}, ""
+	case places.Other:
 		return Database{Name: name, URL: places.URL}, ""
 	}
 	return d, "it has no URL, and there is no {} to put the name in, in REFLEX_DB_URL or in an -x"
@@ -190,6 +188,12 @@ func unescape(text string) (plain, problem string) {
 		return "", "the database of its URL is not plain UTF-8 text"
 	}
 	return plain, ""
+}
+
+// FillURL puts the name, percent-encoded, in the place of each {} of a URL.
+func FillURL(rawURL, name string) string {
+	encoded := strings.ReplaceAll(url.QueryEscape(name), "+", "%20") // which is right anywhere in a URL
+	return strings.ReplaceAll(rawURL, Placeholder, encoded)
 }
 
 // Fill puts the name in the place of each {} of the values of -x in the

@@ -21,9 +21,9 @@ func TestRead(t *testing.T) {
 		{"ä/b c", Places{URL: template}, nil},
 		{"ä/b%?", Places{URL: template},
 			[]Database{{"ä/b%?", "postgresql://app:hunter22@db/%C3%A4%2Fb%25%3F?x=1", true, "ä/b%?", 1}}},
-		{"a\nb", Places{URL: shared, Arguments: true},
+		{"a\nb", Places{URL: shared, Other: true},
 			[]Database{{"a", shared, false, "a", 1}, {"b", shared, false, "b", 2}}},
-		{"a", Places{Arguments: true}, []Database{{"a", "", false, "a", 1}}},
+		{"a", Places{Other: true}, []Database{{"a", "", false, "a", 1}}},
 		{"a\tpostgresql://u:p@h/d", Places{}, []Database{{"a", "postgresql://u:p@h/d", true, "a\tpostgresql://u:p@h/d", 1}}},
 		{"postgresql+psycopg://u:p@h:5433/d%20e?sslmode=require", Places{},
 			[]Database{{"h:5433/d e", "postgresql+psycopg://u:p@h:5433/d%20e?sslmode=require", true, "postgresql+psycopg://u:p@h:5433/d%20e?sslmode=require", 1}}},
@@ -73,7 +73,7 @@ func TestBadLines(t *testing.T) {
 			t.Errorf("%q: the message has the password: %v", line, err)
 		}
 	}
-	if _, err := Read(strings.NewReader("postgresql://u@h/d"), Places{Arguments: true}); err == nil || !strings.Contains(err.Error(), "write NAME URL") {
+	if _, err := Read(strings.NewReader("postgresql://u@h/d"), Places{Other: true}); err == nil || !strings.Contains(err.Error(), "write NAME URL") {
 		t.Errorf("an -x with nothing to put there: %v", err)
 	}
 	for _, text := range []string{"", "\n\n", "# nothing"} {
