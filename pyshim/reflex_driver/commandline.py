@@ -43,6 +43,7 @@ class CommandLine(alembic.config.CommandLine):
     def __init__(self, request: dict[str, Any]) -> None:
         super().__init__(prog=request["program"])
         self._request = request
+        self.argv: list[str] = request["argv"]
         self._guard: Guard | None = None
         self.error: BaseException | None = None  # that the run has raised
         self._add_aliases()
@@ -53,7 +54,7 @@ class CommandLine(alembic.config.CommandLine):
     def parse(self) -> argparse.Namespace | failure.Outcome:
         """The options, or how it ended where there is nothing to run."""
         try:
-            options = self.parser.parse_args(self._request["argv"])
+            options = self.parser.parse_args(self.argv)
             if not hasattr(options, "cmd"):
                 self.parser.error(f"a command is missing; `{self.parser.prog} --help` lists them")
         except SystemExit as exc:  # argparse has printed its message, or the help
@@ -62,6 +63,7 @@ class CommandLine(alembic.config.CommandLine):
 
     def run(self) -> failure.Outcome:
         """Parse, run, and say how it ended."""
+        self._guard, self.error = None, None
         options = self.parse()
         if isinstance(options, failure.Outcome):
             return options
@@ -82,7 +84,6 @@ class CommandLine(alembic.config.CommandLine):
 
     def release(self) -> None:
         """Give the lock back, which a run else holds until the process ends."""
-        self.error = None
         if self._guard is not None:
             self._guard.release()
 

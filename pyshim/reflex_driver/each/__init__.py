@@ -45,6 +45,7 @@ class _Worker:
     """What the databases of this process share."""
 
     request: dict[str, Any] = field(default_factory=dict)  # of start
+    command: CommandLine | None = None
     isolation: Isolation | None = None
 
 
@@ -111,7 +112,8 @@ def _start() -> tuple[failure.Outcome, dict[str, Any]]:
     from ..commandline import CommandLine
     from .isolation import Isolation
 
-    options = CommandLine(_worker.request).parse()
+    _worker.command = CommandLine(_worker.request)
+    options = _worker.command.parse()
     if isinstance(options, failure.Outcome):
         return options, {"command": ""}
     name: str = options.cmd[0].__name__  # for migrate it is upgrade
@@ -129,17 +131,16 @@ def _start() -> tuple[failure.Outcome, dict[str, Any]]:
 
 
 def _run(question: dict[str, Any]) -> tuple[failure.Outcome, dict[str, Any]]:
-    from ..commandline import CommandLine
     from .watch import Watch
 
-    isolation = _worker.isolation
+    command, isolation = _worker.command, _worker.isolation
+    assert command is not None
     assert isolation is not None
-    request = _worker.request | {"argv": question["argv"]}
+    command.argv = question["argv"]
     with isolation:
-        sys.argv[:] = [request["program"], *question["argv"]]
+        sys.argv[:] = [_worker.request["program"], *command.argv]
         os.environ.update(question["variables"])
         watch = Watch(question["expected"])
-        command = CommandLine(request)
         with watch:
             outcome = command.run()
             found = watch.result(outcome)

@@ -85,8 +85,8 @@ class Isolation:
 
     def between(self) -> None:
         """Close what the run has left open: connections, and then SQLite's locks."""
-        self._engines.dispose()
-        gc.collect()
+        if self._engines.dispose():
+            gc.collect()
         sqlite.close_all()
 
     def _restore_streams(self) -> None:
@@ -187,13 +187,20 @@ class _Engines:
     def _connected(self, connection: Connection) -> None:
         self._seen.add(connection.engine)
 
-    def dispose(self) -> None:
-        """Give each a new pool; a module that keeps its Engine can connect again."""
+    def dispose(self) -> bool:
+        """Give each a new pool; a module that keeps its Engine can connect again.
+
+        Whether connections are left to the collector: the loop of an async one
+        has ended, so that it can't be closed.
+        """
+        left = False
         for engine in self._seen:
+            is_async = engine.dialect.is_async
+            left = left or is_async
             with contextlib.suppress(Exception):
-                # The loop of an async connection has ended, so it is left to the collector.
-                engine.dispose(close=not engine.dialect.is_async)
+                engine.dispose(close=not is_async)
         self._seen.clear()
+        return left
 
 
 class _Logging:
