@@ -118,9 +118,9 @@ class Lock:
 
     def release(self) -> None:
         """Give everything back; for a process that goes on."""
-        for session in self._sessions.values():
+        for _, session in self._sessions:
             session.release()
-        self._sessions = {}
+        self._sessions = []
 
     def forked(self) -> None:
         """In a forked child: leave the lock to the parent."""
