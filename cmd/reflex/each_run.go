@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 
+	reflexorm "github.com/reflex-dev/reflex-orm"
 	"github.com/reflex-dev/reflex-orm/cmd/reflex/internal/databases"
 )
 
@@ -64,7 +65,7 @@ func runEach(inv *invocation, options *eachOptions, argv []string) error {
 	}
 	r := &eachRun{
 		options: options, list: list, results: make([]*result, len(list)), workers: map[*worker]struct{}{},
-		start: workerStart{Program: inv.program, Python: inv.python, Argv: argv},
+		start: workerStart{Program: inv.program, Python: inv.python, Argv: argv, INI: reflexorm.AlembicINI},
 	}
 	files, err := openEachFiles(options)
 	if err != nil {
@@ -104,7 +105,7 @@ func runEach(inv *invocation, options *eachOptions, argv []string) error {
 		return err
 	}
 	if err == nil {
-		r.view = newEachView(r.began, len(list))
+		r.view = newEachView(inv.program, r.began, len(list))
 		r.goThrough(seats, signals, files)
 		r.view.close()
 	}

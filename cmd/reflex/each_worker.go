@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	reflexorm "github.com/reflex-dev/reflex-orm"
 	"github.com/reflex-dev/reflex-orm/embedpy"
 	"github.com/reflex-dev/reflex-orm/embedpy/capi"
 )
@@ -29,11 +28,10 @@ const requestsFD, answersFD = 3, 4
 
 // workerStart is the first request; its answer is a startAnswer.
 type workerStart struct {
-	Program     string   `json:"program"`
-	Python      string   `json:"python"` // of --python
-	Argv        []string `json:"argv"`
-	INI         string   `json:"ini"`
-	Descriptors []int    `json:"descriptors"`
+	Program string    `json:"program"`
+	Python  string    `json:"python"` // of --python
+	Argv    arguments `json:"argv"`
+	INI     string    `json:"ini"`
 }
 
 // startAnswer says whether the command can be run (reflex_driver/each).
@@ -46,7 +44,7 @@ type startAnswer struct {
 
 // workerRequest is every other one; its answer is a workerAnswer.
 type workerRequest struct {
-	Argv      []string          `json:"argv"`
+	Argv      arguments         `json:"argv"`
 	Variables map[string]string `json:"variables"`
 	Expected  string            `json:"expected"` // the URL of the database, if it has its own
 }
@@ -125,11 +123,16 @@ func runWorker(ctx context.Context, inv *invocation) error {
 	if err != nil {
 		return err
 	}
+	// It goes to the driver as it came, for not every argument is UTF-8.
+	var first json.RawMessage
 	var start workerStart
-	if err := p.requests.Decode(&start); err != nil {
+	if err := p.requests.Decode(&first); err != nil {
 		return err
 	}
-	inv.program, inv.python, start.Descriptors, start.INI = start.Program, start.Python, p.numbers, reflexorm.AlembicINI
+	if err := json.Unmarshal(first, &start); err != nil {
+		return err
+	}
+	inv.program, inv.python = start.Program, start.Python
 	python, signals, err := startWorker(ctx, inv, start.Argv)
 	if err != nil {
 		return p.answer(failedStart(err))
@@ -137,7 +140,7 @@ func runWorker(ctx context.Context, inv *invocation) error {
 	defer python.Close()
 	go p.listen(func() bool { return signals.signal() != 0 })
 
-	question, err := json.Marshal(start)
+	question, err := json.Marshal(map[string]any{"request": first, "descriptors": p.numbers})
 	if err != nil {
 		return err
 	}
