@@ -34,7 +34,13 @@ type completion struct {
 // completeDB is what may stand in the place of word, after args.
 func (inv *invocation) completeDB(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	cmd.SetErr(io.Discard) // to which cobra would say what it has answered
+	if len(args) > 0 && slices.Contains([]string{"--each", "--failed", "--report"}, args[len(args)-1]) {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
 	before := len(args) > 0 && slices.Contains([]string{"-C", "--directory", "--python"}, args[len(args)-1])
+	if _, others, err := takeEach(args); err == nil {
+		args = others
+	}
 	rest, err := inv.take(args)
 	if err != nil && before {
 		if args[len(args)-1] == "--python" {
@@ -48,6 +54,13 @@ func (inv *invocation) completeDB(cmd *cobra.Command, args []string, word string
 	}
 	if len(rest) == 0 {
 		found.Candidates = append(found.Candidates, inv.verbs(word)...)
+	}
+	if strings.HasPrefix(word, "--") {
+		for _, c := range eachCandidates {
+			if strings.HasPrefix(c[0], word) {
+				found.Candidates = append(found.Candidates, c)
+			}
+		}
 	}
 	known := map[string]string{}
 	for _, c := range dbCommands {

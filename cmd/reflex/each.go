@@ -95,6 +95,17 @@ Many databases, one after another in each of several processes (docs/operations.
       --shard I/N       only part I of N, from 0
 `
 
+// eachCandidates are for completion.
+var eachCandidates = [][2]string{
+	{"--each", "run the command on each database of a file"},
+	{"--jobs", "how many processes"},
+	{"--first", "so many of the list alone, and the others if these are well"},
+	{"--keep-going", "go through all, whatever fails"},
+	{"--failed", "a file for the lines that failed or were not begun"},
+	{"--report", "a file for a JSON object for each database"},
+	{"--shard", "only part I of N"},
+}
+
 // otherURLs are variables in which a {} stands for the name as well.
 var otherURLs = []string{"REFLEX_DB_LOCK_URL", "REFLEX_ASYNC_DB_URL"}
 

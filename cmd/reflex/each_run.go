@@ -168,6 +168,7 @@ func (r *eachRun) goThrough(seats []seat, signals <-chan os.Signal, files *eachF
 				plan.stopped = true
 			}
 			files.report(result)
+			result.stdout, result.stderr, result.answer.Traceback = "", "", "" // of many, that is much
 		case s := <-signals:
 			plan.stopped = true
 			r.interrupt(s)
