@@ -294,6 +294,26 @@ func TestEachWithCachedSettings(t *testing.T) {
 	}
 }
 
+// An env.py that works once in a process works for each database, in one of its own.
+func TestEachWithWhatWorksOnce(t *testing.T) {
+	p := newProject(t, "sqlite")
+	names, list := tenants(t, p, 4)
+	p.reviseMany(t, 1)
+	p.write(t, "models.py", "")
+	p.replaceInEnv(t, "config = context.config\n", `config = context.config
+import models
+if hasattr(models, "again"): raise RuntimeError("that works once")
+models.again = True
+`)
+	run := p.succeed(t, "upgrade", "head", "--jobs", "1", "--each", list)
+	if n := strings.Count(run.stderr.String(), "a process of its own"); n != 1 {
+		t.Errorf("it is said %d times:\n%s", n, run.stderr.String())
+	}
+	for _, name := range names {
+		p.tenant(name).wantRan(t, 1)
+	}
+}
+
 func (p *project) tenantAt(file string) *project {
 	other := *p
 	other.url = "sqlite:///" + file

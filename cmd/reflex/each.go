@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -29,7 +28,7 @@ type eachOptions struct {
 // else there is is up to the project's Alembic. Without --each there is nothing
 // to take, and the options are nil.
 func takeEach(args []string) (*eachOptions, []string, error) {
-	o := &eachOptions{jobs: runtime.NumCPU()}
+	o := &eachOptions{jobs: cpus(os.DirFS("/"))}
 	values := map[string]func(string) error{
 		"--each":   func(v string) error { o.list = v; return nil },
 		"--failed": func(v string) error { o.failed = v; return nil },

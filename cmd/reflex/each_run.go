@@ -16,6 +16,7 @@ import (
 // hands databases to the seats and hears of their ends; each seat has a worker.
 type eachRun struct {
 	options *eachOptions
+	python  string // of --python
 	start   workerStart
 	began   startAnswer
 	list    []databases.Database
@@ -64,8 +65,8 @@ func runEach(inv *invocation, options *eachOptions, argv []string) error {
 		return err
 	}
 	r := &eachRun{
-		options: options, list: list, results: make([]*result, len(list)), workers: map[*worker]struct{}{},
-		start: workerStart{Program: inv.program, Python: inv.python, Argv: argv, INI: reflexorm.AlembicINI},
+		options: options, python: inv.python, list: list, results: make([]*result, len(list)), workers: map[*worker]struct{}{},
+		start: workerStart{Program: inv.program, Argv: argv, INI: reflexorm.AlembicINI},
 	}
 	files, err := openEachFiles(options)
 	if err != nil {
@@ -317,7 +318,7 @@ func (r *eachRun) engage() (*worker, error) {
 	if r.signal != 0 {
 		return nil, &signalError{r.signal}
 	}
-	w, err := newWorker()
+	w, err := newWorker(r.python)
 	if err == nil {
 		r.workers[w] = struct{}{}
 		r.ending.Add(1)
