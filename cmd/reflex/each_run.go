@@ -66,7 +66,7 @@ func runEach(inv *invocation, options *eachOptions, argv []string) error {
 	}
 	r := &eachRun{
 		options: options, python: inv.python, list: list, results: make([]*result, len(list)), workers: map[*worker]struct{}{},
-		start: workerStart{Program: inv.program, Argv: argv, INI: reflexorm.AlembicINI},
+		start: workerStart{Program: inv.program, Version: version(), Argv: argv, INI: reflexorm.AlembicINI},
 	}
 	files, err := openEachFiles(options)
 	if err != nil {

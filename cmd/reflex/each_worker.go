@@ -29,6 +29,7 @@ const requestsFD, answersFD = 3, 4
 // workerStart is the first request; its answer is a startAnswer.
 type workerStart struct {
 	Program string    `json:"program"`
+	Version string    `json:"version"`
 	Argv    arguments `json:"argv"`
 	INI     string    `json:"ini"`
 }
