@@ -237,9 +237,12 @@ func (v *eachView) summary(r *eachRun) {
 	if left+len(failed)+v.count["interrupted"] == 0 {
 		return
 	}
-	next := "mend what failed, and give the same command again"
+	next := "give the same command again"
+	if len(failed) > 0 {
+		next = "mend what failed, and " + next
+	}
 	if r.options.failed != "" {
-		next = fmt.Sprintf("mend what failed, and give the same command with --each %s", r.options.failed)
+		next = strings.Replace(next, "again", "with --each "+r.options.failed, 1)
 	} else if !v.began.Answers {
 		next += "; a database that is done is left alone"
 	}
