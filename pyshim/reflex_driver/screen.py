@@ -127,5 +127,5 @@ def _cut(text: str) -> str:
     """No wider than the terminal, beside the names."""
     if not sys.stdout.isatty():
         return text
-    width = shutil.get_terminal_size().columns - 11
+    width = (shutil.get_terminal_size().columns or 80) - 11
     return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
