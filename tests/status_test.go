@@ -196,6 +196,52 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// A version table that holds a revision and one that it follows is what
+// `upgrade` refuses too.
+func TestStatusOfAVersionTableThatIsWrong(t *testing.T) {
+	p := newProject(t, "sqlite")
+	p.reviseMany(t, 2)
+	p.revise(t, `op.execute("INSERT INTO alembic_version VALUES ('0001')")`)
+	p.replace(t, 3, "INSERT INTO ran VALUES", "INSERT INTO ran (revision) VALUES")
+	p.succeed(t, "upgrade", "head")
+	p.start(t, "upgrade", "head").wantError(t, 1, "overlaps")
+	p.start(t, "status").wantError(t, 1, "The version table can't be right: .*overlaps.*stamp --purge")
+}
+
+// A later Alembic may have a status of its own, and history's options.
+func TestStatusStepsAside(t *testing.T) {
+	p := newProject(t, "sqlite")
+	path := t.TempDir()
+	text := `import alembic.command, alembic.config
+def status(config, graph=False):
+    """Alembic's own status."""
+    print("this is Alembic's status")
+status.__module__ = "alembic.command"
+alembic.command.status = status
+def history(config, rev_range=None, verbose=False, indicate_current=False, graph=False):
+    """Alembic's own history."""
+    print("this is Alembic's history", graph)
+history.__module__ = "alembic.command"
+alembic.command.history = history
+alembic.config.CommandLine._KWARGS_OPTS["graph"] = ("--graph", dict(action="store_true"))
+`
+	if err := os.WriteFile(filepath.Join(path, "sitecustomize.py"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.env = append(p.env, "PYTHONPATH="+path)
+	for _, c := range []struct{ command, want string }{
+		{"status --graph", "this is Alembic's status\n"},
+		{"history --graph", "this is Alembic's history True\n"},
+		{"history --dot", "digraph history {\n"},
+	} {
+		got := p.succeed(t, strings.Fields(c.command)...).stdout.String()
+		if !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: want %q, have\n%s", c.command, c.want, got)
+		}
+	}
+	p.start(t, "status", "--check").wantError(t, 2, "unrecognized arguments: --check")
+}
+
 func TestStatusOfAServerThatIsNotThere(t *testing.T) {
 	p := newProject(t, "postgresql+psycopg")
 	p.url = "postgresql+psycopg://app:" + pgtest.Password + "@127.0.0.1:1/shop"
