@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/creack/pty"
 
 	"github.com/reflex-dev/reflex-orm/tests/pgtest"
 	"github.com/reflex-dev/reflex-orm/tests/venv"
@@ -313,6 +316,31 @@ func TestStatusNamesTheHolderOfTheLock(t *testing.T) {
 				t.Errorf("status does not say who holds the lock:\n%s", text)
 			}
 		})
+	}
+}
+
+// Colour is for a terminal, on which no line is wider than it.
+func TestStatusOnATerminal(t *testing.T) {
+	p := newProject(t, "sqlite")
+	p.reviseMany(t, 1)
+	for _, c := range []struct{ env, want string }{
+		{"NO_COLOR=", "\x1b[33m1 revision is pending.\x1b[0m\r\n"},
+		{"NO_COLOR=1", "           1 revision is pending.\r\n"},
+	} {
+		cmd := p.command(t, "status")
+		cmd.Env = append(cmd.Env, c.env)
+		terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 20, Cols: 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(terminal) // which ends with an error, as terminals do
+		_ = terminal.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), c.want) || !strings.Contains(string(text), "Database   sqlite:///") || !strings.Contains(string(text), "...\r\n") {
+			t.Errorf("with %s: want %q in\n%q", c.env, c.want, text)
+		}
 	}
 }
 
