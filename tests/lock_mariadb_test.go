@@ -169,6 +169,13 @@ while not os.path.exists(%q):
 				wantNotTakenBack(t, run)
 				p.wantRanOnMariaDB(t, 1)
 			})
+			t.Run("waits for a server", func(t *testing.T) {
+				p := server.newProject(t, driver)
+				p.revise(t, "pass")
+				p.url = strings.Replace(p.url, fmt.Sprint(server.Port), "1", 1) // where nothing listens
+				p.start(t, "upgrade", "head", "--wait", "300ms").
+					wantError(t, 4, "(?s)^Waiting for the database: .*Waited 300ms.*Error: The database can't be reached")
+			})
 			t.Run("failed", func(t *testing.T) {
 				p := server.newProject(t, driver)
 				p.revise(t, "op.create_table('half', sa.Column('i', sa.Integer))\nraise RuntimeError('no further')")
