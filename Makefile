@@ -13,8 +13,10 @@ FUZZTIME ?= 1m
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES    := ./...
+# examples/service is a module of its own, tested and linted with all the rest
+ALL          = $(filter ./...,$(PACKAGES))
 RUFF        := $(LINT)/bin/ruff
-SCRIPTS     := embedpy tests examples/shop session/testdata # Python outside of pyshim
+SCRIPTS     := embedpy tests examples/shop/shop session/testdata # Python outside of pyshim
 
 .PHONY: help
 help: ## list the targets
@@ -31,19 +33,21 @@ demo: build ## examples/shop, from models to a migrated SQLite database
 .PHONY: test
 test: ## all tests, on every interpreter found and a PostgreSQL of their own
 	go test -count=1 -timeout $(TIMEOUT) $(PACKAGES)
+	$(if $(ALL),cd examples/service && go test -count=1 -timeout $(TIMEOUT) ./...)
 
 .PHONY: test-alembic
 test-alembic: ## Alembic's own tests in the embedded interpreter, on every interpreter found
 	REFLEX_TEST_FULL=1 go test -v -count=1 -timeout $(TIMEOUT) ./tests/alembicsuite
 
 .PHONY: soak
-soak: ## kill 200 upgrades at random moments, and finish each
+soak: ## kill 200 upgrades at random moments and finish each; interrupt 300
+	REFLEX_TEST_ROUNDS=12 go test -v -count=1 -timeout 60m -run TestInterruptedAtRandomMoments ./tests
 	REFLEX_TEST_ROUNDS=40 go test -v -count=1 -timeout 60m -run TestKilledRunIsFinishedByTheNext ./tests
 
 .PHONY: bench
-bench: ## reflex db beside alembic, and session beside pgxpool: ratios of one run
+bench: ## reflex db beside alembic, session beside pgxpool, test databases: ratios of one run
 	go run ./bench -python $(PYTHON)
-	go test ./session -run XXX -bench . -benchtime 2s
+	go test ./session ./session/sessiontest -run XXX -bench . -benchtime 2s
 
 .PHONY: fuzz
 fuzz: ## ParseURL: never panics, leaks nothing, and agrees with SQLAlchemy
@@ -59,6 +63,7 @@ lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
+	$(if $(ALL),cd examples/service && go vet ./... && go run $(STATICCHECK) ./...)
 	cd pyshim && $(RUFF) check . && $(RUFF) format --check . && $(LINT)/bin/mypy
 	$(RUFF) check --config pyshim/pyproject.toml --ignore D1,BLE $(SCRIPTS)
 	$(RUFF) format --check --config pyshim/pyproject.toml $(SCRIPTS)

@@ -14,7 +14,7 @@ import (
 //go:embed alembic.ini.tmpl
 var AlembicINI string
 
-//go:embed pyshim/reflex_driver/*.py pyshim/reflex_driver/lock/*.py pyshim/templates
+//go:embed pyshim/reflex_driver/*.py pyshim/reflex_driver/lock/*.py pyshim/reflex_driver/each/*.py pyshim/templates
 var pyshim embed.FS
 
 // Driver is the Python package reflex_driver, which runs Alembic.

@@ -1,13 +1,13 @@
 // Command bench compares `reflex db` with the alembic command of the same
 // environment, in one run on one machine:
 //
-//	go run ./bench [-pairs 12] [-most 2000] [-python python3]
+//	go run ./bench [-pairs 12] [-most 2000] [-databases 100] [-python python3]
 //
 // The two take turns, A B A B, so that what else the machine does falls on both.
 // Wall and CPU are medians of the ratios within a pair; memory is the peak of
 // the process, as a ratio and as a difference. Then it shows what the migration
-// lock costs on PostgreSQL (lock.go), and that `reflex --help` and `reflex
-// version --short` are quick and open no libpython.
+// lock costs on PostgreSQL (lock.go), that `reflex --help` and `reflex version
+// --short` are quick and open no libpython, and what --each saves (each.go).
 package main
 
 import (
@@ -35,14 +35,15 @@ func main() {
 	pairs := flag.Int("pairs", 12, "`pairs` of runs for a small project; a large one gets fewer")
 	most := flag.Int("most", 2000, "leave out projects with more `revisions`")
 	python := flag.String("python", "python3", "the `interpreter` to make the environment with")
+	databases := flag.Int("databases", 100, "`databases` for --each; three times as many that are up to date, ten times as many for memory")
 	flag.Parse()
-	if err := run(*pairs, *most, *python); err != nil {
+	if err := run(*pairs, *most, *databases, *python); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(pairs, most int, python string) error {
+func run(pairs, most, databases int, python string) error {
 	root, err := output("go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return err
@@ -74,7 +75,10 @@ func run(pairs, most int, python string) error {
 	if err := b.lockCost(dir, pairs); err != nil {
 		return err
 	}
-	return b.withoutPython(dir)
+	if err := b.withoutPython(dir); err != nil {
+		return err
+	}
+	return b.each(dir, databases, 3*databases, 10*databases)
 }
 
 type bench struct {

@@ -96,6 +96,12 @@ def start(
         sys.meta_path.insert(0, MemoryImporter(files, cache))
     for number in signals:
         signal.signal(number, interrupt)
+    if sys.version_info >= (3, 12):
+        # Python counts Go's threads as the program's.
+        import warnings
+
+        text = r"This process \(pid=\d+\) is multi-threaded, use of fork"
+        warnings.filterwarnings("ignore", text, DeprecationWarning)
     os.register_at_fork(after_in_child=lambda: forked(pipe, signals))
 
 
@@ -119,7 +125,8 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     """
     import _reflex
 
-    _reflex.interrupted_by = number
+    if os.getpid() == process:
+        _reflex.interrupted_by = number
     error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
     asyncio = sys.modules.get("asyncio")
     loop = asyncio and asyncio._get_running_loop()

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // A cacheKey tells whether an interpreter is still the one that was asked. It
@@ -48,12 +50,62 @@ func newCacheKey(executable string) (key cacheKey, err error) {
 
 // cacheDirectory is where answers of interpreters and bytecode of
 // [Options].Modules are kept, for as long as they fit; "" is nowhere.
+//
+// What is in there is run, so nobody else may be able to put something there: a
+// directory that is not ours alone, as of another's HOME under sudo, is left.
 func cacheDirectory() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return ""
 	}
-	return filepath.Join(dir, "reflex-orm")
+	// The real path: where a link leads to may change.
+	there, missing := filepath.Join(dir, "reflex-orm"), ""
+	for {
+		if dir, err = filepath.EvalSymlinks(there); err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) || there == filepath.Dir(there) {
+			return ""
+		}
+		there, missing = filepath.Dir(there), filepath.Join(filepath.Base(there), missing)
+	}
+	if missing != "" {
+		if !isPrivate(dir, false) {
+			return ""
+		}
+		dir = filepath.Join(dir, missing)
+		if os.MkdirAll(dir, 0o700) != nil {
+			return ""
+		}
+	}
+	if !isPrivate(dir, true) {
+		return ""
+	}
+	return dir
+}
+
+// isPrivate reports whether only this user, and root, can change what is in dir
+// and what is called dir: every directory on the way to it is theirs, or keeps
+// what belongs to others (/tmp). With own, dir itself must be this user's.
+func isPrivate(dir string, own bool) bool {
+	for {
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() {
+			return false
+		}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		me := uint32(os.Geteuid())
+		if !ok || stat.Uid != me && (own || stat.Uid != 0) {
+			return false
+		}
+		if info.Mode().Perm()&0o022 != 0 && (own || info.Mode()&fs.ModeSticky == 0) {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+		dir, own = filepath.Dir(dir), false
+	}
 }
 
 func (k cacheKey) file() (string, error) {
@@ -95,7 +147,7 @@ func (k cacheKey) store(python *Python) {
 		return
 	}
 	content, err := json.Marshal(cacheEntry{k, *python, library})
-	if err != nil || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
+	if err != nil {
 		return
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(file), ".python-*")

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	python3 "github.com/go-python/cpy3"
 
@@ -30,6 +31,8 @@ var bootstrap string
 func init() {
 	runtime.LockOSThread()
 	capi.Unblock()
+	time.AfterFunc(time.Hour, func() {}).Stop() // for its first timer Go opens its poller
+	capi.FreeDescriptors()
 }
 
 // Options are what a program may choose about its interpreter.
@@ -85,11 +88,14 @@ func Start(py *Python, opts Options) (*Interpreter, error) {
 			Reason: fmt.Sprintf("the interpreter is %q, but %s is %q", py.FullVersion, py.Library, version),
 			Fix:    "Reinstall this Python, or choose another one."}
 	}
+	in := &Interpreter{}
+	if err := in.signals.listen(); err != nil {
+		return nil, fmt.Errorf("embedpy: a pipe for signals: %w", err)
+	}
 	// UTF-8 mode: files and pipes are UTF-8 in any locale, as in Go.
 	if err := capi.Initialize([]string{py.Executable, "-X", "utf8"}); err != nil {
 		return nil, &LibraryError{Python: py, Reason: err.Error(), Fix: cmp.Or(variables(), remake(py.Executable))}
 	}
-	in := &Interpreter{}
 	if err := in.boot(opts.Argv, files); err != nil {
 		return nil, err
 	}
@@ -167,9 +173,6 @@ func (in *Interpreter) boot(argv []string, files map[string][]byte) error {
 		python3.PyDict_SetItem(pyFiles, key, value)
 		key.DecRef()
 		value.DecRef()
-	}
-	if err := in.signals.listen(); err != nil {
-		return fmt.Errorf("embedpy: a pipe for signals: %w", err)
 	}
 	pyPipe := numbers([]int{in.signals.read, in.signals.write})
 	handled := handledSignals()

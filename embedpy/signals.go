@@ -49,17 +49,10 @@ func handledSignals() []syscall.Signal {
 // listen opens the pipe.
 func (s *signals) listen() error {
 	var ends [2]int
-	syscall.ForkLock.RLock()
-	err := syscall.Pipe(ends[:])
-	if err == nil {
-		syscall.CloseOnExec(ends[0])
-		syscall.CloseOnExec(ends[1])
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
+	if err := syscall.Pipe(ends[:]); err != nil {
 		return err
 	}
-	s.read, s.write = ends[0], ends[1]
+	s.read, s.write = capi.OutOfTheWay(ends[0]), capi.OutOfTheWay(ends[1])
 	if err := syscall.SetNonblock(s.write, true); err != nil { // a signal handler must not wait
 		return err
 	}

@@ -12,7 +12,8 @@ run() {
 
 rm -rf "$work/shop"
 mkdir -p "$work"
-cp -R "$here/shop" "$work/shop"
+mkdir "$work/shop" # its revisions stay behind
+cp -R "$here/shop/shop" "$here/shop/requirements.txt" "$work/shop"
 cd "$work/shop"
 
 if [ ! -x ../.venv/bin/python ] || ! ../.venv/bin/python -c 'import alembic, reflex_orm' 2>/dev/null; then

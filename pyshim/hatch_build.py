@@ -24,10 +24,8 @@ GO_SOURCES = (
     "alembic.ini.tmpl",
     "cmd",
     "embedpy",
-    "internal",
     "pyshim/reflex_driver",
     "pyshim/templates",
-    "session",
 )
 
 

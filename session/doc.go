@@ -32,6 +32,26 @@
 // Parameters that only tune the Python client, such as prepare_threshold, are
 // accepted and never sent to the server. As in pgx, one password serves all hosts.
 //
+// # The schema
+//
+// Python migrates the database, and a service that needs a column of the newest
+// revision had better know whether it is there. The service embeds the history of
+// revisions as it was when it was built, and compares:
+//
+//	//go:generate sh -c "reflex -C ../shop db history --json >schema.json"
+//	//go:embed schema.json
+//	var schema []byte
+//
+//	history, err := session.ParseHistory(schema)
+//	pool, err := session.Open(ctx, session.WithSchema(history, 2*time.Minute)) // waits, then fails
+//	err = history.Check(ctx, pool)                                             // for a readiness probe
+//
+// A database that lacks revisions is a [*SchemaBehindError], which names them; one
+// without a version table is [ErrNotMigrated]. A database at revisions that the
+// history doesn't know is ahead, as it is for the old half of a rolling deployment:
+// that is fine, [History.State] tells of it, and [RefuseAhead] makes it an error.
+// [VersionTable] and [Branches] are for projects that use these in Alembic.
+//
 // # Secrets
 //
 // No error of this package holds the password or the whole URL, and neither do

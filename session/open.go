@@ -30,9 +30,9 @@ func OpenURL(ctx context.Context, url string, opts ...Option) (*pgxpool.Pool, er
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	if err := pool.Ping(ctx); err != nil {
+	if err := ping(ctx, pool); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("session: the database does not answer: %w", err)
+		return nil, err
 	}
 	return pool, nil
 }

@@ -14,10 +14,10 @@ import (
 // `make soak` sets it to 40, which with five drivers makes 200.
 const envRounds = "REFLEX_TEST_ROUNDS"
 
-func rounds(t testing.TB) int {
+func rounds(t testing.TB, usual int) int {
 	text := os.Getenv(envRounds)
 	if text == "" {
-		return 3
+		return usual
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -38,7 +38,7 @@ func TestKilledRunIsFinishedByTheNext(t *testing.T) {
 			p.wantRan(t, 50)
 
 			killed, empty := 0, 0
-			for range rounds(t) {
+			for range rounds(t, 3) {
 				q := p.again(t)
 				run := q.start(t, "upgrade", "head")
 				// Somewhere in a revision picked at random, or before the first.
@@ -61,7 +61,7 @@ func TestKilledRunIsFinishedByTheNext(t *testing.T) {
 					t.Fatalf("killed %v into revision %d, the next run left:\n%s\nwant:\n%s", delay, n, got, want)
 				}
 			}
-			t.Logf("%d runs, %d of them killed before their end, %d before the first revision", rounds(t), killed, empty)
+			t.Logf("%d runs, %d of them killed before their end, %d before the first revision", rounds(t, 3), killed, empty)
 		})
 	}
 }

@@ -25,6 +25,7 @@ var dbCommands = []struct{ name, help string }{
 	{"upgrade", "apply revisions, up to the one named; head is the last"},
 	{"migrate", "upgrade head"},
 	{"downgrade", "take revisions back, down to the one named; -1 is one step"},
+	{"status", "show what is applied, what is pending and who migrates; --check, --wait, --json"},
 	{"current", "show the revision that the database is at"},
 	{"history", "list the revisions, in order"},
 	{"heads", "show the last revision of each branch"},
@@ -39,35 +40,32 @@ var dbCommands = []struct{ name, help string }{
 }
 
 func newDBCommand(inv *invocation) *cobra.Command {
-	return &cobra.Command{
+	return hideRootFlags(&cobra.Command{
 		Use:   "db [Alembic's options] COMMAND [ARG...]",
 		Short: "Run Alembic: init, revision, upgrade, history, ...",
 		Long:  dbHelp(),
 		// Alembic parses its own command line, so that every option of the
 		// installed version works.
 		DisableFlagParsing: true,
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveDefault
-			}
-			names := make([]string, len(dbCommands))
-			for i, c := range dbCommands {
-				names[i] = c.name + "\t" + c.help
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction:  inv.completeDB,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			args, err := inv.take(args)
+			each, args, err := takeEach(args)
 			if err != nil {
+				return err
+			}
+			if args, err = inv.take(args); err != nil {
 				return err
 			}
 			if len(args) == 0 || args[0] == "-h" || args[0] == "--help" {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.ReplaceAll(dbHelp(), "reflex db", inv.program))
 				return err
 			}
+			if each != nil {
+				return runEach(inv, each, args)
+			}
 			return runDB(cmd.Context(), inv, args)
 		},
-	}
+	})
 }
 
 // take reads the options that stand between db and Alembic's own. They are
@@ -116,7 +114,7 @@ Options before the command are Alembic's own (-c, -n, -x, --raiseerr, -q), and
   -C, --directory DIR   run in DIR instead of here
       --python PATH     the interpreter, or its environment's directory
       --traceback       show the whole traceback of an error
-
+` + eachHelp + `
 Environment:
   REFLEX_DB_URL         the database, as a SQLAlchemy URL
   REFLEX_DB_LOCK_URL    a direct connection for the lock, where that goes through a pooler
@@ -129,7 +127,7 @@ Environment:
 // request is what the driver's main takes (reflex_driver/__init__.py).
 type request struct {
 	Program   string            `json:"program"` // as the help is to name it
-	Argv      []string          `json:"argv"`
+	Argv      arguments         `json:"argv"`
 	INI       string            `json:"ini"`
 	Templates map[string]string `json:"templates"`
 }

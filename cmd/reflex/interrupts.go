@@ -13,12 +13,12 @@ import (
 // the GIL, so it hears of a signal whatever Python is doing, and ends the
 // process at the second one.
 type interrupts struct {
-	news     chan struct{}    // closed by the first signal
-	finished chan struct{}    // closed at the end of the run
-	abort    func(status int) // ends the process
+	news  chan struct{}    // closed by the first signal
+	abort func(status int) // ends the process
 
-	mu    sync.Mutex
-	first syscall.Signal
+	mu       sync.Mutex
+	finished chan struct{} // closed at the end of the run
+	first    syscall.Signal
 }
 
 // listenToSignals defines the functions of the Python module _reflex.
@@ -55,15 +55,27 @@ func (i *interrupts) listen(signals <-chan os.Signal) {
 
 // interrupted waits for the first signal; the answer is "" once the run is over.
 func (i *interrupts) interrupted([]byte) ([]byte, error) {
+	i.mu.Lock()
+	finished := i.finished
+	i.mu.Unlock()
 	select {
 	case <-i.news:
 		return []byte("signal"), nil
-	case <-i.finished:
+	case <-finished:
 		return nil, nil
 	}
 }
 
+// begin begins another run, once the one before it has finished.
+func (i *interrupts) begin() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.finished = make(chan struct{})
+}
+
 func (i *interrupts) finish([]byte) ([]byte, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	close(i.finished)
 	return nil, nil
 }

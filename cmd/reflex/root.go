@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -14,6 +15,7 @@ func Main(argv []string, abort func(status int)) int {
 	inv := &invocation{program: "reflex db", abort: abort}
 	root := newRootCommand(inv)
 	root.SetArgs(inv.arguments(argv))
+	root.Use, _, _ = strings.Cut(inv.program, " ") // which the completion is for
 	err := root.Execute()
 	report(os.Stderr, inv.program, err)
 	return exitStatus(err)
@@ -34,6 +36,9 @@ func (inv *invocation) arguments(argv []string) []string {
 		return argv[1:]
 	}
 	inv.program = "reflex-db"
+	if args, ok := completionArguments(argv[1:]); ok {
+		return args
+	}
 	if len(argv) > 1 && argv[1] == "version" { // which Alembic does not have
 		return argv[1:]
 	}
@@ -62,7 +67,8 @@ REFLEX_DB_URL names the database, as a SQLAlchemy URL:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.PersistentFlags().StringVarP(&inv.directory, "directory", "C", "", "run in `DIR` instead of here")
 	root.PersistentFlags().StringVar(&inv.python, "python", "", "the interpreter, or its environment's directory")
-	root.AddCommand(newDBCommand(inv), newVersionCommand(inv))
+	root.AddCommand(newDBCommand(inv), newVersionCommand(inv), newWorkerCommand(inv))
+	addCompletion(root)
 	return root
 }
 

@@ -82,11 +82,15 @@ static pid_t owner;           /* the process that did: not a forked child */
 static struct sigaction at_start[NSIG];
 static sigset_t mask_at_start;
 static void (*python_handler[NSIG])(int);
+static sigset_t noted; /* those that on_signal handles */
+static _Thread_local sigset_t mask_at_fork;
 static int news = -1; /* a pipe: the signals that on_signal has seen */
 static atomic_int unsaid; /* SIGINTs of capi_interrupt's, which are nobody's news */
 
-/* What Go keeps: SIGURG stops its goroutines. */
+/* What Go keeps: SIGURG stops its goroutines. Python does not see it: while it
+   starts, and looks, the handler is away. (By default SIGURG does nothing.) */
 static int is_gos(int sig) { return sig == SIGURG; }
+static struct sigaction gos;
 
 static int is_crash(int sig) {
     return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP ||
@@ -116,7 +120,7 @@ void capi_unblock(void) { pthread_sigmask(SIG_SETMASK, &mask_at_start, NULL); }
 static void restore_signals(void) {
     int keep_crashes = getenv("GOTRACEBACK") != NULL;
     for (int sig = 1; sig < NSIG; sig++)
-        if (!is_gos(sig) && !(keep_crashes && is_crash(sig))) sigaction(sig, &at_start[sig], NULL);
+        if (!(keep_crashes && is_crash(sig))) sigaction(sig, &at_start[sig], is_gos(sig) ? &gos : NULL);
 }
 
 int capi_ignored_at_start(int sig) { return at_start[sig].sa_handler == SIG_IGN; }
@@ -125,7 +129,7 @@ int capi_ignored_at_start(int sig) { return at_start[sig].sa_handler == SIG_IGN;
    and where a sleep, a read or a poll that waits has to be cut short. */
 static void on_signal(int sig) {
     int saved = errno;
-    if (getpid() != owner) {
+    if (getpid() != owner) { /* a child made past fork(3) */
         python_handler[sig](sig);
     } else if (!pthread_equal(pthread_self(), main_thread)) {
         pthread_kill(main_thread, sig);
@@ -149,6 +153,22 @@ void capi_note_signal(int sig, int pipe) {
     python_handler[sig] = action.sa_handler;
     action.sa_handler = on_signal;
     sigaction(sig, &action, NULL);
+    sigaddset(&noted, sig);
+}
+
+/* A signal may come to a forked child before Python's own hooks run there, and
+   a child of any Python program would end. */
+static void before_fork(void) { pthread_sigmask(SIG_BLOCK, &noted, &mask_at_fork); }
+static void after_fork(void) { pthread_sigmask(SIG_SETMASK, &mask_at_fork, NULL); }
+static void after_fork_in_child(void) {
+    for (int sig = 1; sig < NSIG; sig++) {
+        struct sigaction action;
+        if (sigismember(&noted, sig) != 1 || sigaction(sig, NULL, &action) != 0) continue;
+        if (action.sa_handler != on_signal) continue;
+        action.sa_handler = sig == SIGINT ? python_handler[sig] : SIG_DFL;
+        sigaction(sig, &action, NULL);
+    }
+    after_fork();
 }
 
 /* From any thread, without the GIL. A signal, because nothing else ends a wait;
@@ -221,10 +241,13 @@ static int initialize_by_struct(size_t argc, char *const *argv, char *error, siz
 int capi_initialize(size_t argc, char *const *argv, char *error, size_t size) {
     main_thread = pthread_self();
     owner = getpid();
+    capi_restore_limit();
     restore_signals();
+    pthread_atfork(before_fork, after_fork, after_fork_in_child);
     int failed = dlsym(library, "PyInitConfig_Create")
                      ? initialize_by_name(argc, argv, error, size)
                      : initialize_by_struct(argc, argv, error, size);
+    sigaction(SIGURG, &gos, NULL);
     if (!failed) main_ident = PyThread_get_thread_ident();
     return failed;
 }

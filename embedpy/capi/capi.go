@@ -61,6 +61,14 @@ func Initialize(argv []string) error {
 // Go's other threads have none, so that each is Python's.
 func Unblock() { C.capi_unblock() }
 
+// FreeDescriptors gives the program the numbers of file descriptors that Go was
+// kept from, once Go has opened its poller: see descriptors.c.
+func FreeDescriptors() { C.capi_free_descriptors() }
+
+// OutOfTheWay moves a descriptor to a number that is not the program's. The new
+// one is closed in a process that is executed.
+func OutOfTheWay(fd int) int { return int(C.capi_out_of_the_way(C.int(fd))) }
+
 // OnMainThread reports whether the caller runs on the process's main thread.
 func OnMainThread() bool { return C.capi_on_main_thread() != 0 }
 

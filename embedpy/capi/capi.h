@@ -11,6 +11,11 @@ const char *capi_load(const char *path);
 int capi_initialize(size_t argc, char *const *argv, char *error, size_t size);
 int capi_on_main_thread(void);
 
+/* Go's descriptors, and the program's limit of them. */
+void capi_free_descriptors(void);
+void capi_restore_limit(void);
+int capi_out_of_the_way(int fd);
+
 void capi_unblock(void);
 int capi_ignored_at_start(int sig);
 void capi_note_signal(int sig, int pipe);

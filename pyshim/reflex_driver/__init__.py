@@ -4,12 +4,18 @@ The Go command loads this package from memory into the interpreter it embeds
 and calls `main` once. The way through it:
 
     main            a request in, an outcome out; imports nothing but the standard library
+    script          sys.argv, __main__ and PATH, as under the script `alembic`
     commandline     Alembic's own command line, with a few options more
     configuration   Alembic's Config, completed with REFLEX_DB_URL
     initialize      `reflex db init`
+    history         the revisions as data: `reflex db history --json`
+    graph           the revisions as a picture: `reflex db history --graph`
+    status          `reflex db status`, with standing (what is asked) and screen (what is shown)
+    completion      what may come next on the command line, for the shell
     guard           around a run: the lock, timeouts, interrupts
+    each            `--each`: one database after another in one process
     failure         what an exception means to the person at the terminal
-    secrets         no password in anything printed
+    secrets         the run's own passwords, kept out of our messages and off stderr
 
 Alembic does all of the migrating. Nothing here knows what a migration is.
 """
@@ -21,8 +27,9 @@ import gc
 import json
 import sys
 from dataclasses import asdict
+from typing import Any
 
-from . import failure, secrets
+from . import failure, script, secrets
 
 # The first release that reads pyproject.toml, and in which
 # CommandLine.subparsers can be extended.
@@ -38,9 +45,11 @@ def main(request: str) -> str:
     `failure.Outcome` as JSON. Nothing is raised, not even SystemExit: how a run
     ends is for the caller to decide.
     """
-    secrets.clean_streams()
+    secrets.learn_environment()
     try:
-        outcome = _run(json.loads(request))
+        question = json.loads(request)
+        script.become(question["argv"])
+        outcome = _run(question)
         with contextlib.suppress(AttributeError, ValueError):  # replaced or closed by env.py
             sys.stdout.flush()
     except BaseException as exc:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are outcomes too
@@ -61,16 +70,27 @@ def versions(_request: str) -> str:
     return json.dumps([{"name": n, "version": of(n)} for n in ("Alembic", "SQLAlchemy")])
 
 
-def _run(request: dict[str, object]) -> failure.Outcome:
+def load() -> failure.Outcome | None:
+    """Import Alembic and what runs it, once; the answer is why that can't be used."""
     # What is imported stays; looking for garbage in it is a fifth of a short run.
     gc.disable()
     problem = _unusable_alembic()
     if problem is not None:
         return problem
-    from .commandline import CommandLine
+    from . import commandline  # noqa: F401
 
     gc.freeze()
+    gc.unfreeze()  # into the oldest generation
     gc.enable()
+    return None
+
+
+def _run(request: dict[str, Any]) -> failure.Outcome:
+    problem = load()
+    if problem is not None:
+        return problem
+    from .commandline import CommandLine
+
     return CommandLine(request).run()
 
 

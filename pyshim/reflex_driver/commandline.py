@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import copy
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import alembic.config
 
-from . import configuration, failure, initialize, secrets
+from . import configuration, failure, graph, history, initialize, secrets, status
 from .guard import Guard
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 # Alembic's commands that only read the database, and those that never connect.
 # Whatever is in neither, a command of a later Alembic included, changes it.
-READING = {"check", "current", "history", "revision", "makemigrations"}
+READING = {"check", "current", "history", "revision", "makemigrations", status.NAME}
 OFFLINE = {"branches", "edit", "heads", "init", "list_templates", "merge", "show"}
 
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -42,19 +43,30 @@ class CommandLine(alembic.config.CommandLine):
     def __init__(self, request: dict[str, Any]) -> None:
         super().__init__(prog=request["program"])
         self._request = request
+        self.argv: list[str] = request["argv"]
         self._guard: Guard | None = None
+        self.error: BaseException | None = None  # that the run has raised
         self._add_aliases()
+        status.add_command(self.subparsers, self.parser.prog, seconds)
         initialize.add_options(self.subparsers.choices["init"])
         self._add_options()
 
-    def run(self) -> failure.Outcome:
-        """Parse, run, and say how it ended."""
+    def parse(self) -> argparse.Namespace | failure.Outcome:
+        """The options, or how it ended where there is nothing to run."""
         try:
-            options = self.parser.parse_args(self._request["argv"])
+            options = self.parser.parse_args(self.argv)
             if not hasattr(options, "cmd"):
                 self.parser.error(f"a command is missing; `{self.parser.prog} --help` lists them")
         except SystemExit as exc:  # argparse has printed its message, or the help
             return failure.Outcome("usage") if exc.code else failure.Outcome("ok")
+        return options
+
+    def run(self) -> failure.Outcome:
+        """Parse, run, and say how it ended."""
+        self._guard, self.error = None, None
+        options = self.parse()
+        if isinstance(options, failure.Outcome):
+            return options
         whole = options.traceback or options.raiseerr
         changes = getattr(options, "changes_database", False) and not getattr(options, "sql", False)
         options.raiseerr = True  # CommandError comes to us instead of ending the process
@@ -65,17 +77,25 @@ class CommandLine(alembic.config.CommandLine):
             )
             self.run_cmd(config, options)
         except BaseException as exc:  # noqa: BLE001 - each is an outcome
+            self.error = exc
             stays = self._guard is not None and not self._guard.rolls_back
             return failure.describe(exc, whole=whole, changes=changes, stays=stays)
         return failure.Outcome("ok")
+
+    def release(self) -> None:
+        """Give the lock back, which a run else holds until the process ends."""
+        if self._guard is not None:
+            self._guard.release()
 
     def run_cmd(self, config: alembic.config.Config, options: argparse.Namespace) -> None:
         """Complete the configuration, put the guard up, and let Alembic run the command."""
         if options.cmd[0].__name__ == "init":
             initialize.run(config, options, self._request)
             return
-        with configuration.completed(config, options, self._request["ini"]):
-            secrets.remember(configuration.url(config))
+        with configuration.completed(config, options, self._request["ini"]) as sources:
+            secrets.learn(*configuration.urls(config))
+            if getattr(options, "changes_database", False) and options.verbose:
+                print(sources, file=sys.stderr)
             self._guard = Guard(options)
             with self._guard:
                 super().run_cmd(config, options)
@@ -113,6 +133,9 @@ class CommandLine(alembic.config.CommandLine):
                 default=argparse.SUPPRESS,
                 help="Show the whole traceback of an error.",
             )
+            if name == "history":
+                graph.add_options(add)
+                history.add_options(add)
             if name in OFFLINE:
                 continue
             add(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack, contextmanager
+from configparser import InterpolationError, InterpolationMissingOptionError
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,30 +20,79 @@ if TYPE_CHECKING:
 # The script directory that is taken where no configuration names one.
 SCRIPT_DIRECTORY = Path("alembic")
 
+URL = "sqlalchemy.url"
+MAIN_SECTION = "alembic"  # where -n names no other
+
 
 def environment_url() -> str:
     """REFLEX_DB_URL, or "" where it is unset, empty or blank."""
     return os.environ.get("REFLEX_DB_URL", "").strip()
 
 
-def url(config: Config) -> str | None:
-    """`sqlalchemy.url`, where it comes from the environment or stands in the main section."""
-    # As it is written: interpolating may fail, and many commands need no URL.
-    section = config.config_ini_section
-    written = config.file_config.get(section, "sqlalchemy.url", fallback=None, raw=True)
-    return written.replace("%%", "%") if written else None
+def urls(config: Config) -> list[str]:
+    """Every `sqlalchemy.url` of the configuration, of other sections too."""
+    found = []
+    for section in config.file_config.sections():
+        written = _written_url(config, section)
+        found.append(written.replace("%%", "%"))
+        with suppress(Exception):  # interpolating may fail, and many commands need no URL
+            found.append(config.file_config.get(section, URL, fallback=""))
+    return found
+
+
+def own_url(config: Config) -> bool:
+    """Whether the section that -n names has a URL of its own, which REFLEX_DB_URL does not replace.
+
+    A URL that is the same in [DEFAULT] is every section's, and that of Alembic's
+    templates nobody's.
+    """
+    section, parser = config.config_ini_section, config.file_config
+    if section == MAIN_SECTION or _written_url(config, section).startswith("driver://"):
+        return False
+    default = ""
+    with suppress(InterpolationMissingOptionError):  # of an option that each section sets
+        default = parser.get("DEFAULT", URL, fallback="")
+    try:
+        return parser.get(section, URL, fallback="") not in ("", default)
+    except InterpolationError:  # which env.py is to meet
+        return True
+
+
+def _written_url(config: Config, section: str) -> str:
+    return config.file_config.get(section, URL, fallback="", raw=True) or ""
+
+
+def sources(config: Config) -> str:
+    """Which configuration is read and whose URL counts, for people."""
+    section = f"[{config.config_ini_section}]"
+    files = [f"{section} of {config.config_file_name}"] if _is_file(config.config_file_name) else []
+    if config.toml_alembic_config:
+        files.append(f"[tool.alembic] of {config.toml_file_name}")
+    if own_url(config):
+        url = f"sqlalchemy.url of {section}" + (
+            ", which -n names, and not REFLEX_DB_URL" if environment_url() else ""
+        )
+    elif environment_url():
+        url = "REFLEX_DB_URL"
+    elif _written_url(config, config.config_ini_section):
+        url = f"sqlalchemy.url of {section}"
+    else:
+        url = "env.py's own"
+    return f"Configuration: {', '.join(files) or 'none, but env.py'}\nDatabase URL: {url}"
 
 
 @contextmanager
-def completed(config: Config, options: Namespace, ini_template: str) -> Iterator[None]:
-    """Complete `config` for the length of a run.
+def completed(config: Config, options: Namespace, ini_template: str) -> Iterator[str]:
+    """Complete `config` for the length of a run, and say where it comes from.
 
     An ini or a [tool.alembic] of the project's own is respected. Without
     either, a script directory `alembic/` is enough: the ini that `init` would
-    write is used, from a private file that is gone afterwards. The URL is set
-    in memory only.
+    write is used, from a private file that is gone afterwards. The URL of the
+    environment goes before one of the configuration, unless that is of a section
+    which -n names; it is set in memory only.
     """
     with ExitStack() as stack:
+        description = sources(config)
         missing = not _is_file(config.config_file_name)
         if missing and config.toml_alembic_config:
             # A stock env.py hands the name to fileConfig(), which fails on a
@@ -53,10 +103,12 @@ def completed(config: Config, options: Namespace, ini_template: str) -> Iterator
             config.set_main_option("script_location", escape(str(SCRIPT_DIRECTORY.absolute())))
             config.set_main_option("prepend_sys_path", ".")
             config.set_main_option("path_separator", "os")
-        if environment_url():
-            config.set_main_option("sqlalchemy.url", escape(environment_url()))
+        named = config.config_ini_section != MAIN_SECTION
+        misnamed = named and not config.file_config.has_section(config.config_ini_section)
+        if environment_url() and not own_url(config) and not misnamed:
+            config.set_main_option(URL, escape(environment_url()))
         try:
-            yield
+            yield description
         except CommandError as exc:
             if missing and "script_location" in str(exc):
                 raise CommandError(_nothing_here(options)) from exc

@@ -94,8 +94,8 @@ def describe(
         outcome.hint = _STAYS
     if whole and outcome.kind != "signal":
         outcome.traceback = "".join(traceback.format_exception(exc))
-    outcome.message = secrets.redact(outcome.message)
-    outcome.traceback = secrets.redact(outcome.traceback)
+    outcome.message = secrets.mask(outcome.message)
+    outcome.traceback = secrets.mask(outcome.traceback)
     return outcome
 
 
@@ -155,6 +155,8 @@ def _sort(exc: BaseException) -> Outcome:
         return Outcome("pipe")
     if isinstance(exc, UsageError):
         return Outcome("usage", str(exc))
+    if _in_revision(exc):  # whatever it could not reach, it is not env.py's database
+        return _failed(exc)
     return _driver(exc) or _url(exc) or _connection(exc) or _configuration(exc) or _failed(exc)
 
 
@@ -276,6 +278,30 @@ def _failed(exc: BaseException) -> Outcome:
     return Outcome("failed", message, traceback=own)
 
 
+def _in_revision(exc: BaseException) -> bool:
+    """Whether a revision's own code was on the way to the exception: Alembic had called it.
+
+    What Alembic and SQLAlchemy do between the revisions is on env.py's connection.
+    """
+    for cause in _chain(exc):
+        before: FrameType | None = None
+        for frame in _steps(cause):
+            called_by = before and (before.f_globals.get("__name__"), before.f_code.co_name)
+            if called_by == ("alembic.runtime.migration", "run_migrations") and not _is_library(
+                frame
+            ):
+                return True
+            before = frame
+            if _reads_revision(frame):
+                return True
+    return False
+
+
+def _is_library(frame: FrameType) -> bool:
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    return package in ("alembic", "sqlalchemy")
+
+
 def _reads_revision(frame: FrameType) -> bool:
     """Whether this is Alembic's function that makes a revision of a file, `path`."""
     return (frame.f_globals.get("__name__"), frame.f_code.co_name) == (
@@ -327,10 +353,15 @@ def _came_through(exc: BaseException, *functions: str) -> bool:
 def _frames(exc: BaseException) -> Iterator[FrameType]:
     """The frames of an exception and of those that caused it."""
     for cause in _chain(exc):
-        step: TracebackType | None = cause.__traceback__
-        while step is not None:
-            yield step.tb_frame
-            step = step.tb_next
+        yield from _steps(cause)
+
+
+def _steps(exc: BaseException) -> Iterator[FrameType]:
+    """The frames of one exception, the outermost first."""
+    step: TracebackType | None = exc.__traceback__
+    while step is not None:
+        yield step.tb_frame
+        step = step.tb_next
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:

@@ -82,6 +82,12 @@ class Guard:
     def _replace(configure: Any) -> None:
         EnvironmentContext.configure = configure  # type: ignore[method-assign]
 
+    def release(self) -> None:
+        """Give the lock back now, where the process goes on with another database."""
+        if self._lock is not None:
+            atexit.unregister(self._lock.close)
+            self._lock.release()
+
     def forked(self) -> None:
         """In a forked child: leave the lock and the signals to the parent."""
         self._interrupts.forked()

@@ -1,101 +1,179 @@
-"""No password in anything that is printed.
+"""The run's own passwords, kept out of what is printed.
 
-What is secret is learned from the URLs that a run uses. Text is cleaned of
-each secret in the form in which it was written, decoded and encoded, and of
-whatever stands in the password's place of any other URL.
+stdout is not touched: what stands there is the answer, and somebody may run it.
+Our own messages, and stderr, where the tracebacks of libraries and threads go
+without passing through here, lose the passwords of the URLs that this run uses
+and are otherwise as they were written:
 
-`clean_streams` puts this before stdout and stderr, where a library's warnings,
-its log and the tracebacks of other threads go without passing through here.
+  - a password that can't be mistaken for anything else, wherever it stands as a
+    whole word;
+  - one that may be a word of any text (`postgres`, `app`, the database's name),
+    only in a password's place: `:postgres@`, `password=postgres`;
+  - nothing in the lines of source that a traceback shows.
+
+A run without a password has a stderr that is Python's own. With one, `write` is
+replaced on the object, which stays the file that it is for everybody else.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import sys
-from functools import cache
 from typing import TYPE_CHECKING, TextIO
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator
 
 VARIABLES = ("REFLEX_DB_URL", "REFLEX_ASYNC_DB_URL", "REFLEX_DB_LOCK_URL")
 MASK = "***"
 
 # Parameters of a URL's query that hold a secret, by libpq's and the drivers' names.
-_SECRET = r"(?:ssl_?)?pass(?:word|wd|phrase)"
+_PARAMETER = r"(?:ssl_?)?pass(?:word|wd|phrase)"
 
 # As SQLAlchemy splits a URL: the password ends at the first @. The longest are
-# the tokens of the clouds; the limit keeps the time linear.
-_AUTHORITY = re.compile(r"((?<![\w+])\w[\w+]*://[^:/@\s'\"]*):([^@\s]{0,4000})@")
-_QUERY = re.compile(rf"([?&]{_SECRET}=)([^\s&'\"]+)", re.IGNORECASE)
-_ASSIGNED = re.compile(rf"({_SECRET}\s*['\"]?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s&'\",)]+)", re.I)
+# the tokens of the clouds.
+_AUTHORITY = re.compile(r"\w[\w+]*://[^:/@\s'\"]*:([^@\s]{0,4000})@")
 
-# A shorter secret would blank out parts of ordinary words. It is found where it
-# stands alone, and the shortest only in their place in a URL or a parameter.
-_LONG, _SHORTEST = 6, 3
+# Before and after a word; what ends with %3A or \n is not a part of the next one.
+_START, _END = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))", r"(?!\w)"
+_ASSIGNED = rf"\b(?i:{_PARAMETER})['\"]?\s*[=:]\s*['\"]?"
 
-_secrets: set[str] = set()
+_FRAME = re.compile(r'^([ |+-]*)File "([^"\n]*)", line \d+.*\n((?:\1  .*\n?)*)', re.MULTILINE)
 
+_CONTEXT = 2000  # characters of stderr that are remembered, for what is written piece by piece
 
-def remember(url: str | None) -> None:
-    """Take in the secrets of a URL that did not come from the environment."""
-    _secrets.update(_forms(url or ""))
-
-
-def redact(text: str) -> str:
-    """`text` without any password."""
-    known = set(_secrets)
-    for variable in VARIABLES:
-        known |= _forms(os.environ.get(variable, ""))
-    # The longest first: one form can be part of another.
-    for secret in sorted(known, key=len, reverse=True):
-        if len(secret) >= _LONG:
-            text = text.replace(secret, MASK)
-        else:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
-    return _ASSIGNED.sub(rf"\1{MASK}", redact_urls(text))
+_urls: set[str] = set()
+_forms: tuple[str, ...] = ()
+_masking = False  # whether stderr is
 
 
-def redact_urls(text: str) -> str:
-    """`text` without the passwords of the URLs in it, and otherwise unchanged."""
-    if "://" not in text:
-        return text
-    return _QUERY.sub(rf"\1{MASK}", _AUTHORITY.sub(rf"\1:{MASK}@", text))
-
-
-def clean_streams() -> None:
-    """Let no password through to stderr, and no URL's password to stdout.
-
-    stdout may carry SQL that somebody runs (`--sql`), where a word that happens
-    to be the password must stay.
-    """
-    _clean(sys.stdout, redact_urls)
-    _clean(sys.stderr, redact)
-
-
-def _clean(stream: TextIO | None, cleaner: Callable[[str], str]) -> None:
-    if stream is None:  # closed before we were started
+def learn(*urls: str | None) -> None:
+    """Take in the secrets of these URLs; from here on they do not get to stderr."""
+    global _forms, _masking
+    new = {url for url in urls if url} - _urls
+    if not new:
         return
+    _urls.update(new)
+    found = set(_forms).union(*map(_forms_of, new))
+    # The longest first: one form can be part of another.
+    _forms = tuple(sorted(found, key=lambda form: (-len(form), form)))
+    if _forms and not _masking and sys.__stderr__ is not None:  # closed before we were started
+        _masking = True
+        _mask_stream(sys.__stderr__)
+
+
+def forget() -> None:
+    """Forget what was learned, for the next database of this process."""
+    global _forms
+    _urls.clear()
+    _forms = ()
+
+
+def learn_environment() -> None:
+    """The same, for the URLs of the environment."""
+    learn(*(os.environ.get(name) for name in VARIABLES))
+
+
+def mask(text: str, before: str = "") -> str:
+    """`text` without this run's passwords. `before` is what stands in front of it."""
+    found = [form for form in _forms if form in text]
+    if not found:
+        return text
+    known = _known_words()
+    word = [form for form in found if _is_ordinary(form) or form.lower() in known]
+    secret = [form for form in found if form not in word]
+    whole = before + text
+    source = list(_source_lines(whole))
+
+    def replace(match: re.Match[str]) -> str:
+        start, end = match.span(match.lastgroup or 0)
+        if start < len(before) or any(a <= start and end <= b for a, b in source):
+            return match[0]
+        return match[0][: start - match.start()] + MASK
+
+    pattern = (
+        f"(?P<secret>{_any(secret)})"
+        f"|(?<=:)(?P<in_url>{_any(word, bounded=False)})(?=@)"
+        f"|(?:{_ASSIGNED})(?P<assigned>{_any(word)})"
+    )
+    return re.sub(pattern, replace, whole)[len(before) :]
+
+
+def _any(forms: list[str], *, bounded: bool = True) -> str:
+    """A pattern for any of `forms`; it matches nothing where there are none."""
+    patterns = []
+    for form in forms:
+        start = _START if bounded and re.match(r"\w", form) else ""
+        end = _END if bounded and re.search(r"\w\Z", form) else ""
+        patterns.append(start + re.escape(form) + end)
+    return "|".join(patterns) or "(?!)"
+
+
+def _is_ordinary(form: str) -> bool:
+    """Whether `form` may be a word, a name or a number of any text."""
+    if re.search(r"[^\w.-]", form):
+        return len(form) < 5
+    mixed = re.search(r"\d", form) and re.search(r"[^\W\d_]", form)
+    return len(form) < (8 if mixed else 16)
+
+
+def _known_words() -> set[str]:
+    """Names that this run has for other things, in lower case."""
+    places: list[str] = [*list(sys.modules), os.getcwd(), sys.prefix]
+    for url in _urls:
+        scheme, _, rest = url.partition("://")
+        authority, _, path = rest.rpartition("@")[2].partition("/")
+        places += [scheme, rest.partition(":")[0], authority, path.partition("?")[0]]
+    return {word.lower() for place in places for word in (place, *re.split(r"[^\w-]", place))}
+
+
+def _source_lines(text: str) -> Iterator[tuple[int, int]]:
+    """Where in `text` a traceback shows lines of a file, which are no output."""
+    for frame in _FRAME.finditer(text):
+        import linecache  # the traceback has read the file with it
+
+        source = {line.strip() for line in linecache.getlines(frame[2])}
+        start = frame.start(3)
+        for line in frame[3].splitlines(keepends=True):
+            if line[len(frame[1]) :].strip() in source:
+                yield start, start + len(line)
+            start += len(line)
+
+
+def _mask_stream(stream: TextIO) -> None:
     write = stream.write
-    # On the object, so that it stays the file that it is for everybody else.
-    stream.write = lambda text: write(cleaner(text))  # type: ignore[method-assign]
+    recent = ""
+
+    @functools.wraps(write)
+    def masked(text: str, /) -> int:
+        nonlocal recent
+        if not isinstance(text, str):
+            return write(text)
+        clean = mask(text, recent)
+        recent = (recent + text)[-_CONTEXT:]
+        written = write(clean)
+        return written if clean is text else len(text)
+
+    stream.write = masked  # type: ignore[method-assign]
 
 
-@cache
-def _forms(url: str) -> frozenset[str]:
-    """Every way in which the secrets of `url` may be written."""
-    found = [match[2] for match in _AUTHORITY.finditer(url)]
-    found += re.findall(r"^[\w+]+://[^:/@]*:(.*)@", url, re.DOTALL)  # with an @ that is not encoded
-    _, _, query = url.partition("?")
-    for parameter in query.split("&"):
+def _secrets_of(url: str) -> Iterable[str]:
+    yield from _AUTHORITY.findall(url)
+    yield from re.findall(r"^[\w+-]+://[^:/@]*:(.*)@", url, re.DOTALL)  # with an @ in it
+    for parameter in url.partition("?")[2].split("&"):
         name, _, value = parameter.partition("=")
-        if re.fullmatch(_SECRET, name, re.IGNORECASE):
-            found.append(value)
+        if re.fullmatch(_PARAMETER, name, re.IGNORECASE):
+            yield value
+
+
+def _forms_of(url: str) -> set[str]:
+    """Every way in which the secrets of `url` may be written."""
     forms: set[str] = set()
-    for secret in found:
+    for secret in _secrets_of(url):
         for plain in {secret, unquote(secret), unquote_plus(secret)}:
             forms |= {plain, plain.replace("%", "%%"), quote_plus(plain, errors="surrogateescape")}
             forms |= {quote(plain, safe=safe, errors="surrogateescape") for safe in ("", "/")}
@@ -104,5 +182,5 @@ def _forms(url: str) -> frozenset[str]:
             # What was not encoded puts a part of it into the host's or the
             # database's place; configparser shows all that follows a lone %.
             parts = re.split(r"[@/:?#&]", plain) + re.findall(r"(?=(%.*))", plain, re.DOTALL)
-            forms.update(part for part in parts if len(part) >= _LONG)
-    return frozenset(form for form in forms if len(form) >= _SHORTEST)
+            forms.update(part for part in parts if len(part) >= 6)
+    return forms - {""}

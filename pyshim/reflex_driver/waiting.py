@@ -33,6 +33,7 @@ class Wait:
         self._progress = progress
         self._waits = False
         self._connect: Any = Engine.raw_connection
+        self._ours: Any = None  # in its place
 
     def start(self) -> None:
         """From here on, a connection that fails is tried again."""
@@ -43,12 +44,14 @@ class Wait:
         def raw_connection(self: Engine) -> PoolProxiedConnection:
             return wait._connect_to(self)
 
-        # It stays, and does nothing more after stop(): env.py may have wrapped it.
+        self._ours = raw_connection
         Engine.raw_connection = raw_connection  # type: ignore[method-assign]
 
     def stop(self) -> None:
         """From here on, it is not."""
         self._waits = False
+        if Engine.raw_connection is self._ours:  # else env.py has wrapped it: it does nothing more
+            Engine.raw_connection = self._connect  # type: ignore[method-assign]
 
     def _connect_to(self, engine: Engine) -> PoolProxiedConnection:
         deadline = None

@@ -120,6 +120,12 @@ class Lock:
         for session in self._sessions.values():
             session.close()
 
+    def release(self) -> None:
+        """Give everything back; for a process that goes on."""
+        for _, session in self._sessions:
+            session.release()
+        self._sessions = []
+
     def forked(self) -> None:
         """In a forked child: leave the lock to the parent."""
         for session in self._sessions.values():

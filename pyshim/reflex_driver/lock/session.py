@@ -163,6 +163,10 @@ class Session(ABC):
     def close(self) -> None:
         """Give the locks back."""
 
+    def release(self) -> None:
+        """The same, where the process goes on."""
+        self.close()
+
     @abstractmethod
     def abandon(self) -> None:
         """In a forked child: make the parent's descriptors harmless."""
@@ -223,6 +227,12 @@ class SQLSession(Session):
             return
         with contextlib.suppress(Exception):  # lost, and reported before the last commit
             self._fairy.close()
+
+    def release(self) -> None:
+        if self._is_async:  # the server hears of the end of the connection
+            self.abandon()
+        else:
+            self.close()
 
     def abandon(self) -> None:
         make_harmless(self._descriptors)

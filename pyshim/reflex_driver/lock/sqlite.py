@@ -13,6 +13,7 @@ writers apart by the same means, so it has none there either.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -32,6 +33,16 @@ _HOLDER = Holder("another process on this machine")
 
 # Python knows the number only where it was built on such a system.
 _SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", 90 if sys.platform == "darwin" else None)
+
+
+_open: list[int] = []  # every descriptor
+
+
+def close_all() -> None:
+    """Close every descriptor: once no connection to any of the files is left in this process."""
+    while _open:
+        with contextlib.suppress(OSError):  # the project has closed whatever it found
+            os.close(_open.pop())
 
 
 def place(connection: Connection, context: MigrationContext) -> Place | None:
@@ -72,6 +83,7 @@ class SQLiteSession(Session):
         self._descriptor: int | None = None
         try:
             self._descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+            _open.append(self._descriptor)
         except PermissionError:
             pass  # nor can a migration write it
         except OSError as exc:
@@ -90,6 +102,9 @@ class SQLiteSession(Session):
 
     def close(self) -> None:
         """The lock is the process's, and ends with it."""
+
+    def release(self) -> None:
+        self.give()  # and close_all comes later
 
     def abandon(self) -> None:
         if self._descriptor is not None:

@@ -1,0 +1,131 @@
+"""Where databases stand, on one screen for a person: what `status` prints."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from . import history
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.script import Script, ScriptDirectory
+
+    from .standing import Standing
+
+_FEW = 10  # of the pending revisions that are shown unless all are asked for
+
+GREEN, YELLOW, RED = 32, 33, 31
+
+
+def colourful() -> bool:
+    """Whether stdout is a terminal, and nobody has asked for no colour."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def paint(text: str, colour: int) -> str:
+    """`text` in a colour of the terminal, where stdout is one."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if colourful() else text
+
+
+def show(
+    script: ScriptDirectory, standings: list[Standing], *, program: str, verbose: bool
+) -> None:
+    """Print each in a paragraph of its own."""
+    for number, standing in enumerate(standings):
+        if number:
+            print()
+        for name, value in _lines(script, standing, verbose=verbose):
+            print(f"{name:<10} {_cut(value)}")
+        summary, colour, steps = _summary(script, standing, program)
+        print(f"{'':<10} {paint(summary, colour)}")
+        for name, step in _named("Next", steps):
+            print(f"{name:<10} {step}")
+
+
+def _lines(
+    script: ScriptDirectory, standing: Standing, *, verbose: bool
+) -> Iterator[tuple[str, str]]:
+    """Names and values; a name stands at the first of its values only."""
+    revisions = standing.revisions
+    yield "Database", standing.database
+    yield "Server", f"{standing.server} {standing.server_version}".strip()
+    known = script.get_revisions([r for r in revisions.current if r not in revisions.unknown])
+    heads = script.get_revisions(script.get_heads())
+    shown = revisions.pending if verbose else revisions.pending[:_FEW]
+    width = max((len(r.revision) for r in [*known, *heads, *shown]), default=0)
+    at = [_row(r, width) for r in known]
+    at += [f"{row:<{width}}  (not of this project)" for row in revisions.unknown]
+    if not at:
+        at = [f"no revision; {_table(standing)} {_emptiness(standing)}"]
+    yield from _named("At", at)
+    yield from _named("Head", [_row(r, width) for r in heads] or ["the project has no revisions"])
+    if revisions.pending:
+        rows = [_row(r, width) for r in shown]
+        rest = len(revisions.pending) - len(shown)
+        yield from _named("Pending", rows + ([f"and {rest} more (-v shows all)"] if rest else []))
+    if standing.lock is not None:
+        yield "Lock", f"held by {standing.lock.description}"
+    yield from _named("Invalid", [f"index {i.sql} on {i.table}" for i in standing.invalid_indexes])
+
+
+def _named(name: str, values: list[str]) -> Iterator[tuple[str, str]]:
+    for number, value in enumerate(values):
+        yield "" if number else name, value
+
+
+def _row(revision: Script, width: int) -> str:
+    date = history.created(revision)
+    written = f"{date:%Y-%m-%d}  " if date else ""
+    return f"{revision.revision:<{width}}  {written}{history.message(revision)}".rstrip()
+
+
+def _table(standing: Standing) -> str:
+    schema = standing.version_table_schema
+    return f"{schema}.{standing.version_table}" if schema else standing.version_table
+
+
+def _emptiness(standing: Standing) -> str:
+    return "is empty" if standing.version_table_exists else "does not exist"
+
+
+def _summary(
+    script: ScriptDirectory, standing: Standing, program: str
+) -> tuple[str, int, list[str]]:
+    """How it stands, the colour of that, and what to type next."""
+    revisions, several = standing.revisions, len(script.get_heads()) > 1
+    head = "heads" if several else "head"
+    steps = []
+    if revisions.unknown:
+        summary, colour = "The database has a revision that this project does not have.", RED
+        steps.append("update this checkout: a newer one has migrated the database")
+    elif revisions.pending:
+        count = len(revisions.pending)
+        summary = f"{count} revision{'s are' if count > 1 else ' is'} pending."
+        colour = YELLOW
+        steps.append(f"`{program} upgrade {head}` applies what is pending")
+        if not revisions.current:
+            steps.append(f"or `{program} stamp {head}`, if the tables are there already")
+    elif not script.get_heads():
+        summary, colour = "There is nothing to apply.", GREEN
+        steps.append(f'`{program} revision --autogenerate -m "first tables"` writes a revision')
+    else:
+        summary, colour = "Up to date.", GREEN
+    if several:
+        steps.append(f'`{program} merge heads -m "..."` joins the heads, if they are not meant')
+    steps += [
+        f"DROP INDEX CONCURRENTLY {index.sql}, and make it again"
+        for index in standing.invalid_indexes
+    ]
+    return summary, colour, steps
+
+
+def _cut(text: str) -> str:
+    """No wider than the terminal, beside the names."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns - 11
+    return text if len(text) <= width else text[: max(width - 3, 0)] + "..."

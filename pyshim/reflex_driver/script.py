@@ -1,0 +1,58 @@
+"""What a program finds of itself and around it: the same as under the script `alembic`.
+
+Projects look for "alembic" in sys.argv[0] to know that they are being migrated,
+run sys.argv once more, or have the environment's programs run (a `type = exec`
+hook). multiprocessing's spawned children run `__main__` again, by its name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from importlib.machinery import SourceFileLoader
+
+NAME = "alembic"
+
+
+def become(arguments: list[str]) -> None:
+    """Set sys.argv, sys.path[0], `__main__` and PATH as they are in the script's process."""
+    directory = os.path.dirname(sys.executable)
+    script = os.path.join(directory, NAME)
+    if _is_python(script):
+        if not getattr(sys.flags, "safe_path", False):
+            sys.path.insert(0, directory)
+    else:
+        script = _module() or script  # as `python -m alembic`
+    sys.argv[:] = [script, *arguments]
+    sys.orig_argv[:] = [sys.executable, *sys.argv]
+    main = sys.modules["__main__"]
+    main.__file__ = script
+    main.__loader__ = SourceFileLoader("__main__", script)
+    _activate(directory)
+
+
+def _is_python(script: str) -> bool:
+    """Whether it is what pip writes, and no wrapper around that or program of its own."""
+    try:
+        with open(script, "rb") as file:
+            start = file.read(500)
+    except OSError:
+        return False
+    return start.startswith(b"#!") and b"python" in b"".join(start.splitlines()[:2])
+
+
+def _module() -> str | None:
+    spec = importlib.util.find_spec(NAME)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return os.path.join(places[0], "__main__.py") if places else None
+
+
+def _activate(directory: str) -> None:
+    """Put the environment's programs on PATH, as its activation does; unless they are there."""
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    if os.path.realpath(directory) in map(os.path.realpath, filter(None, path)):
+        return
+    os.environ["PATH"] = os.pathsep.join([directory, *path])
+    if sys.prefix != sys.base_prefix:
+        os.environ["VIRTUAL_ENV"] = sys.prefix
