@@ -122,9 +122,9 @@ class Lock:
 
     def release(self) -> None:
         """Give everything back; for a process that goes on."""
-        for _, session in self._sessions:
+        for session in self._sessions.values():
             session.release()
-        self._sessions = []
+        self._sessions = {}
 
     def forked(self) -> None:
         """In a forked child: leave the lock to the parent."""
