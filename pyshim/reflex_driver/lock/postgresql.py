@@ -124,7 +124,7 @@ class PostgreSQLSession(SQLSession):
         the server's connections are shared.
         """
         ours = self.ask("SELECT pg_backend_pid()")[0]
-        if ours == _told_pid(self._fairy.driver_connection):
+        if ours == _told_pid(self.driver_connection()):
             return
         other = self.connect()
         try:

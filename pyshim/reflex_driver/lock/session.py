@@ -213,6 +213,11 @@ class SQLSession(Session):
             raise UnreachableError(exc) from exc
         return fairy
 
+    def driver_connection(self) -> Any:
+        """The driver's own object; a detached fairy does not give it."""
+        assert self._fairy.dbapi_connection is not None
+        return self._engine.dialect.get_driver_connection(self._fairy.dbapi_connection)
+
     def ask(self, sql: str) -> list[Any]:
         """The first row that `sql` returns, on the lock's connection."""
         return ask(self._fairy, sql)
