@@ -15,7 +15,7 @@
 // [Find] follows the habits of Python's users: an activated environment, .venv
 // in the project, python3 on PATH. No libpython is linked into the program.
 // [Start] loads the one that belongs to the interpreter, so one binary serves
-// Python 3.9 to 3.14, with the packages of the environment that was found.
+// Python 3.10 to 3.14, with the packages of the environment that was found.
 //
 // # Calls
 //

@@ -206,14 +206,14 @@ func TestTooOld(t *testing.T) {
 		pyenv = filepath.Join(home, ".pyenv")
 	}
 	noCache(t)
-	for pattern, reason := range map[string]string{"3.[678].*": "is Python 3.", "2.*": "is Python 2"} {
+	for pattern, reason := range map[string]string{"3.[6789].*": "is Python 3.", "2.*": "is Python 2"} {
 		matches, _ := filepath.Glob(filepath.Join(pyenv, "versions", pattern, "bin", "python"))
 		if len(matches) == 0 {
 			t.Logf("no Python %s under pyenv on this machine", pattern)
 			continue
 		}
 		_, err := Find(t.Context(), FindOptions{Explicit: matches[0]})
-		if err == nil || !strings.Contains(err.Error(), reason) || !strings.Contains(err.Error(), "3.9 or later is needed") {
+		if err == nil || !strings.Contains(err.Error(), reason) || !strings.Contains(err.Error(), "3.10 or later is needed") {
 			t.Errorf("%s: %v", matches[0], err)
 		}
 	}

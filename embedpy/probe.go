@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// oldest is the oldest Python whose C API has what is needed here.
-const oldest = "3.9"
+// oldest is the oldest Python that SQLAlchemy and the driver run on.
+const oldest = "3.10"
 
 // probeTimeout is for an interpreter that does not answer. Tests shorten it.
 var probeTimeout = 5 * time.Second
@@ -147,7 +147,7 @@ func (f *facts) python(executable string) (*Python, error) {
 	switch {
 	case f.implementation != "cpython":
 		return nil, &unusable{reason: "is " + f.implementation + "; only CPython can be used"}
-	case major < 3 || major == 3 && minor < 9:
+	case major < 3 || major == 3 && minor < 10:
 		return nil, &unusable{reason: "is Python " + f.version + "; " + oldest + " or later is needed"}
 	case f.bits != "64":
 		return nil, &unusable{reason: "is a " + f.bits + "-bit Python; this program needs a 64-bit one"}

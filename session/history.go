@@ -110,33 +110,30 @@ type document struct {
 // It is an error if that is anything else, or not whole: a revision twice, one whose
 // parent is missing, heads that aren't the ends of the history.
 func ParseHistory(text []byte, opts ...HistoryOption) (*History, error) {
-	h, err := parseHistory(text, opts)
-	if err != nil {
-		return nil, fmt.Errorf("session: the history that is embedded is not one: %w; "+
-			"write it with `reflex db history --json`", err)
-	}
-	return h, nil
-}
-
-// Heads are the heads of the history, those of its [Branches] if these were named.
-func (h *History) Heads() []string { return slices.Clone(h.heads) }
-
-func parseHistory(text []byte, opts []HistoryOption) (*History, error) {
-	doc, err := readDocument(text)
-	if err != nil {
-		return nil, err
-	}
 	h := &History{index: map[string]int{}, table: pgx.Identifier{"alembic_version"}}
 	for _, option := range opts {
 		if err := option(h); err != nil {
 			return nil, err
 		}
 	}
-	if err := h.link(doc); err != nil {
+	doc, err := readDocument(text)
+	if err == nil {
+		err = h.link(doc)
+	}
+	if err == nil {
+		err = h.checkHeads(doc)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("session: not a history as `reflex db history --json` writes it: %w", err)
+	}
+	if err := h.require(doc); err != nil {
 		return nil, err
 	}
-	return h, h.require(doc)
+	return h, nil
 }
+
+// Heads are the heads of the history, those of its [Branches] if these were named.
+func (h *History) Heads() []string { return slices.Clone(h.heads) }
 
 func readDocument(text []byte) (*document, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
@@ -194,21 +191,19 @@ func (h *History) link(doc *document) error {
 	return nil
 }
 
-// require finds the heads, and what they need.
-func (h *History) require(doc *document) error {
-	followed := make([]bool, len(h.revisions)) // by a child
-	needed := make([]bool, len(h.revisions))   // by a child, or by one that depends on it
-	for i, r := range doc.History {
-		for _, id := range r.Parents {
-			followed[h.index[id]] = true
-		}
-		for _, j := range h.needs[i] {
-			needed[j] = true
-		}
-	}
+// checkHeads compares the heads with the ends of the branches. A revision that only
+// others depend on ends a branch, and `upgrade heads` doesn't have to name it.
+func (h *History) checkHeads(doc *document) error {
+	followed := h.followed(doc)
 	for _, head := range doc.Heads {
 		if i, known := h.index[head]; !known || followed[i] {
 			return fmt.Errorf("it has %q as a head, which is not the end of a branch in it", head)
+		}
+	}
+	needed := make([]bool, len(h.revisions))
+	for _, needs := range h.needs {
+		for _, j := range needs {
+			needed[j] = true
 		}
 	}
 	for i, r := range h.revisions {
@@ -216,6 +211,22 @@ func (h *History) require(doc *document) error {
 			return fmt.Errorf("it doesn't have %q as a head, which is the end of a branch in it", r.ID)
 		}
 	}
+	return nil
+}
+
+// followed is which revisions are the parent of another one.
+func (h *History) followed(doc *document) []bool {
+	followed := make([]bool, len(h.revisions))
+	for _, r := range doc.History {
+		for _, id := range r.Parents {
+			followed[h.index[id]] = true
+		}
+	}
+	return followed
+}
+
+// require finds the heads that the service needs, and what these need.
+func (h *History) require(doc *document) error {
 	within := make([]bool, len(h.revisions)) // one of the branches
 	for _, name := range h.branches {
 		found := false
@@ -225,9 +236,10 @@ func (h *History) require(doc *document) error {
 			}
 		}
 		if !found {
-			return fmt.Errorf("it has no branch %q", name)
+			return fmt.Errorf("session: the history has no branch %q", name)
 		}
 	}
+	followed := h.followed(doc)
 	h.required = make([]bool, len(h.revisions))
 	for i, r := range doc.History {
 		for _, id := range r.Parents {

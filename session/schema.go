@@ -145,10 +145,10 @@ func (h *History) state(current []string) *SchemaState {
 	return s
 }
 
-// WithSchema lets [Open] wait up to limit until the database is where the history
-// wants it, asking at growing intervals with jitter; then Open fails with what
-// [History.Check] says. So a service and its migration may start together, in any
-// order. With a limit of 0 it asks once.
+// WithSchema lets [Open] wait up to limit, from its first answer on, until the
+// database is where the history wants it. It asks at growing intervals with jitter;
+// then Open fails with what [History.Check] says. So a service and its migration may
+// start together, in any order. With a limit of 0 it asks once.
 //
 // The pool's first connection asks, after the functions of [WithAfterConnect] that
 // were given before this option. Later ones don't: Check is for that, in a probe. A
@@ -190,8 +190,8 @@ func (e *schemaError) Unwrap() error { return e.error }
 
 // ping waits for the database's answer, and for its schema if WithSchema says so.
 func ping(ctx context.Context, pool *pgxpool.Pool) error {
-	start := time.Now()
 	var refused *schemaError
+	var since time.Time // it was refused
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		err := pool.Ping(ctx)
 		if !errors.As(err, &refused) && (refused == nil || err == nil || !worthWaiting(err)) {
@@ -200,7 +200,10 @@ func ping(ctx context.Context, pool *pgxpool.Pool) error {
 			}
 			return err
 		}
-		left := refused.limit - time.Since(start)
+		if since.IsZero() {
+			since = time.Now()
+		}
+		left := refused.limit - time.Since(since)
 		if refused.limit <= 0 {
 			return refused.error
 		}

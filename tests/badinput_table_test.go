@@ -341,7 +341,7 @@ func badSurroundings() []badInput {
 		sh("limit/file size", `ulimit -f 1; exec reflex db upgrade head`, 1, `.`),
 		sh("limit/stack", `ulimit -s 256; exec reflex db upgrade head`, 0, ``),
 		sh("arguments/none", `exec reflex db`, 0, ``),
-		sh("arguments/empty", `exec reflex db ''`, 2, `invalid choice: ''`),
+		sh("arguments/empty", `exec reflex db ''`, 2, `has no command`),
 		sh("arguments/empty revision", `exec reflex db upgrade ''`, 1, `.`),
 		sh("arguments/not UTF-8", `exec reflex db upgrade "$(printf '\377')"`, 1, `.`),
 		sh("arguments/not UTF-8 as a command", `exec reflex db "$(printf '\377')"`, 2, `.`),

@@ -103,7 +103,7 @@ func (inv *invocation) askDriver(ctx context.Context, args []string, word string
 	question, err := json.Marshal(struct {
 		request
 		Word string `json:"word"`
-	}{request{Program: inv.program, Argv: args, INI: reflexorm.AlembicINI}, word})
+	}{request{Program: inv.program, Version: version(), Argv: args, INI: reflexorm.AlembicINI}, word})
 	if err != nil {
 		return found, err
 	}

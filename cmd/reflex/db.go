@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -56,7 +57,10 @@ func newDBCommand(inv *invocation) *cobra.Command {
 			if args, err = inv.take(args); err != nil {
 				return err
 			}
-			if len(args) == 0 || args[0] == "-h" || args[0] == "--help" {
+			if len(args) > 1 && args[0] == "help" {
+				args = []string{args[1], "--help"}
+			}
+			if len(args) == 0 || args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.ReplaceAll(dbHelp(), "reflex db", inv.program))
 				return err
 			}
@@ -68,30 +72,45 @@ func newDBCommand(inv *invocation) *cobra.Command {
 	})
 }
 
-// take reads the options that stand between db and Alembic's own. They are
-// root's, repeated here because reflex-db has no other place for them.
-func (inv *invocation) take(args []string) ([]string, error) {
-	for len(args) > 0 {
-		name, value, joined := strings.Cut(args[0], "=")
-		var target *string
-		switch name {
-		case "-C", "--directory":
-			target = &inv.directory
-		case "--python":
-			target = &inv.python
-		default:
-			return args, nil
+// take takes the options of root out of those that stand between db and the
+// command; the others there are Alembic's. reflex-db has no other place for them.
+func (inv *invocation) take(args []string) (rest []string, err error) {
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "--" {
+		target, value, joined := inv.option(args[0])
+		switch {
+		case target == nil && slices.Contains(withValue, args[0]) && len(args) > 1:
+			rest, args = append(rest, args[:2]...), args[2:]
+			continue
+		case target == nil:
+			rest, args = append(rest, args[0]), args[1:]
+			continue
+		case !joined && len(args) == 1:
+			return nil, &usageError{fmt.Errorf("%s needs a value", args[0])}
+		case !joined:
+			value, args = args[1], args[1:]
 		}
-		args = args[1:]
-		if !joined {
-			if len(args) == 0 {
-				return nil, &usageError{fmt.Errorf("%s needs a value", name)}
-			}
-			value, args = args[0], args[1:]
-		}
-		*target = value
+		*target, args = value, args[1:]
 	}
-	return args, nil
+	return append(rest, args...), nil
+}
+
+// withValue are Alembic's options before the command that take one.
+var withValue = []string{"-c", "--config", "-n", "--name", "-x"}
+
+// option is where the value of an option of root goes, nil for any other, and the
+// value that is joined to it: -CDIR, --python=PATH.
+func (inv *invocation) option(arg string) (target *string, value string, joined bool) {
+	if short, ok := strings.CutPrefix(arg, "-C"); ok {
+		return &inv.directory, strings.TrimPrefix(short, "="), short != ""
+	}
+	name, value, joined := strings.Cut(arg, "=")
+	switch name {
+	case "--directory":
+		return &inv.directory, value, joined
+	case "--python":
+		return &inv.python, value, joined
+	}
+	return nil, "", false
 }
 
 func dbHelp() string {
@@ -108,7 +127,8 @@ Commands:
 	}
 	b.WriteString(`
 Any other command of the Alembic that is installed works as well.
-"reflex db COMMAND --help" is the help of that command, with all its options.
+"reflex db COMMAND --help" is the help of that command, with all its options;
+so is "reflex db help COMMAND".
 
 Options before the command are Alembic's own (-c, -n, -x, --raiseerr, -q), and
   -C, --directory DIR   run in DIR instead of here
@@ -127,6 +147,7 @@ Environment:
 // request is what the driver's main takes (reflex_driver/__init__.py).
 type request struct {
 	Program   string            `json:"program"` // as the help is to name it
+	Version   string            `json:"version"` // this command's
 	Argv      arguments         `json:"argv"`
 	INI       string            `json:"ini"`
 	Templates map[string]string `json:"templates"`
@@ -142,7 +163,7 @@ func runDB(ctx context.Context, inv *invocation, args []string) error {
 	if err != nil {
 		return err
 	}
-	question, err := json.Marshal(request{Program: inv.program, Argv: args, INI: reflexorm.AlembicINI, Templates: templates})
+	question, err := json.Marshal(request{Program: inv.program, Version: version(), Argv: args, INI: reflexorm.AlembicINI, Templates: templates})
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ const requestsFD, answersFD = 3, 4
 // workerStart is the first request; its answer is a startAnswer.
 type workerStart struct {
 	Program     string   `json:"program"`
+	Version     string   `json:"version"`
 	Python      string   `json:"python"` // of --python
 	Argv        []string `json:"argv"`
 	INI         string   `json:"ini"`
@@ -129,7 +130,8 @@ func runWorker(ctx context.Context, inv *invocation) error {
 	if err := p.requests.Decode(&start); err != nil {
 		return err
 	}
-	inv.program, inv.python, start.Descriptors, start.INI = start.Program, start.Python, p.numbers, reflexorm.AlembicINI
+	inv.program, inv.python = start.Program, start.Python
+	start.Version, start.Descriptors, start.INI = version(), p.numbers, reflexorm.AlembicINI
 	python, signals, err := startWorker(ctx, inv, start.Argv)
 	if err != nil {
 		return p.answer(failedStart(err))

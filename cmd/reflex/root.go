@@ -13,9 +13,9 @@ import (
 // to end the process in the middle of a run, at the second Ctrl-C.
 func Main(argv []string, abort func(status int)) int {
 	inv := &invocation{program: "reflex db", abort: abort}
+	args := inv.arguments(argv)
 	root := newRootCommand(inv)
-	root.SetArgs(inv.arguments(argv))
-	root.Use, _, _ = strings.Cut(inv.program, " ") // which the completion is for
+	root.SetArgs(args)
 	err := root.Execute()
 	report(os.Stderr, inv.program, err)
 	return exitStatus(err)
@@ -47,7 +47,7 @@ func (inv *invocation) arguments(argv []string) []string {
 
 func newRootCommand(inv *invocation) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "reflex",
+		Use:   strings.Fields(inv.program)[0],
 		Short: "Database migrations by Alembic, in your project's own Python",
 		Long: `Database migrations by Alembic, in your project's own Python.
 
@@ -74,10 +74,16 @@ REFLEX_DB_URL names the database, as a SQLAlchemy URL:
 
 // noArgs is cobra.NoArgs as wrong usage.
 func noArgs(cmd *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(cmd, args); err != nil {
-		return &usageError{err}
+	err := cobra.NoArgs(cmd, args)
+	if err == nil {
+		return nil
 	}
-	return nil
+	for _, c := range dbCommands {
+		if c.name == args[0] {
+			return &usageError{fmt.Errorf("%w; is it `reflex db %s`?", err, c.name)}
+		}
+	}
+	return &usageError{err}
 }
 
 // enter changes to the directory that -C names.

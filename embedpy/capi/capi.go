@@ -3,7 +3,7 @@
 // Package capi is the border between Go and CPython: the only package of this
 // project with C in it.
 //
-// It lets one binary run any CPython from 3.9 to 3.14, without CPython's
+// It lets one binary run any CPython from 3.10 to 3.14, without CPython's
 // headers to build it and without a libpython to link. The binding cpy3 is
 // compiled against the Python.h in this directory, where each function calls
 // through a pointer; [Load] opens a libpython and fills the pointers in.

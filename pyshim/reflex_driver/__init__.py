@@ -40,10 +40,10 @@ def main(request: str) -> str:
     """Run one command.
 
     `request` is a JSON object: `program`, what a user types for `reflex db`;
-    `argv`, what follows it; `ini`, the text of alembic.ini.tmpl; `templates`,
-    name to text of the files that `init` writes. The answer is a
-    `failure.Outcome` as JSON. Nothing is raised, not even SystemExit: how a run
-    ends is for the caller to decide.
+    `version`, that of the command; `argv`, what follows it; `ini`, the text of
+    alembic.ini.tmpl; `templates`, name to text of the files that `init` writes.
+    The answer is a `failure.Outcome` as JSON. Nothing is raised, not even
+    SystemExit: how a run ends is for the caller to decide.
     """
     secrets.learn_environment()
     try:

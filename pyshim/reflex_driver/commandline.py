@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import argparse
 import copy
+import difflib
+import functools
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import alembic.config
 
 from . import configuration, failure, graph, history, initialize, secrets, status
 from .guard import Guard
+from .usage import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,15 +53,20 @@ class CommandLine(alembic.config.CommandLine):
         status.add_command(self.subparsers, self.parser.prog, seconds)
         initialize.add_options(self.subparsers.choices["init"])
         self._add_options()
+        self._say_whose_version(request["version"])
+        for parser in (self.parser, *self.subparsers.choices.values()):
+            parser.error = functools.partial(self._refuse, parser)  # type: ignore[method-assign]
 
     def parse(self) -> argparse.Namespace | failure.Outcome:
         """The options, or how it ended where there is nothing to run."""
         try:
             options = self.parser.parse_args(self.argv)
             if not hasattr(options, "cmd"):
-                self.parser.error(f"a command is missing; `{self.parser.prog} --help` lists them")
-        except SystemExit as exc:  # argparse has printed its message, or the help
-            return failure.Outcome("usage") if exc.code else failure.Outcome("ok")
+                self.parser.error("a command is missing")
+        except UsageError as exc:
+            return failure.describe(exc)
+        except SystemExit:  # argparse has printed the help, or the version
+            return failure.Outcome("ok")
         return options
 
     def run(self) -> failure.Outcome:
@@ -99,6 +107,24 @@ class CommandLine(alembic.config.CommandLine):
             self._guard = Guard(options)
             with self._guard:
                 super().run_cmd(config, options)
+
+    def _refuse(self, parser: argparse.ArgumentParser, message: str) -> NoReturn:
+        """What argparse does with wrong usage, but in a line, and with what may be meant."""
+        unknown = re.search(r"invalid choice: '([^']*)'", message)
+        if parser is not self.parser or unknown is None:
+            raise UsageError(f"{parser.prog}: {message}", f"`{parser.prog} --help` says more")
+        meant = difflib.get_close_matches(unknown[1], self.subparsers.choices, 1)
+        hint = f"`{parser.prog} --help` lists the commands"
+        if meant:
+            hint = f"is it `{parser.prog} {meant[0]}`? {hint}"
+        raise UsageError(f"{parser.prog} has no command {unknown[1]}", hint)
+
+    def _say_whose_version(self, ours: str) -> None:
+        for action in self.parser._actions:
+            if action.dest == "version":
+                action.version = (  # type: ignore[attr-defined]
+                    f"alembic {alembic.__version__}, run by {self.parser.prog} {ours}"
+                )
 
     def _add_aliases(self) -> None:
         """The verbs that users of Reflex know."""
@@ -171,7 +197,7 @@ class CommandLine(alembic.config.CommandLine):
                 "-v",
                 "--verbose",
                 action="store_true",
-                help="Say what the lock does, and which configuration is read.",
+                help="Say which configuration is read, whose URL counts, and what the lock does.",
             )
 
 

@@ -154,7 +154,7 @@ def _sort(exc: BaseException) -> Outcome:
     if isinstance(exc, BrokenPipeError):
         return Outcome("pipe")
     if isinstance(exc, UsageError):
-        return Outcome("usage", str(exc))
+        return Outcome("usage", str(exc), exc.hint)
     if _in_revision(exc):  # whatever it could not reach, it is not env.py's database
         return _failed(exc)
     return _driver(exc) or _url(exc) or _connection(exc) or _configuration(exc) or _failed(exc)

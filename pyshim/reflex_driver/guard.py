@@ -126,7 +126,7 @@ class Guard:
         # At each begin, because a rollback takes a SET back.
         for name, value in self._timeouts.items():
             if value is not None:
-                connection.exec_driver_sql(f"SET {name} = {round(value * 1000)}")
+                connection.exec_driver_sql(f"SET {name} = {_milliseconds(value)}")
 
     def _begins(self, connection: Connection) -> None:
         """In an autocommit_block each statement commits itself."""
@@ -143,6 +143,11 @@ class Guard:
     def _check(self) -> None:
         if self._lock is not None and self in _active:
             self._lock.check()
+
+
+def _milliseconds(seconds: float) -> int:
+    """PostgreSQL's unit. Less than one is not none: 0 turns a timeout off."""
+    return max(round(seconds * 1000), 1) if seconds else 0
 
 
 def _listen(connection: Connection, name: str, listener: Callable[..., None]) -> None:

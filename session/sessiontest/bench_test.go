@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/reflex-dev/reflex-orm/session/sessiontest"
 	"github.com/reflex-dev/reflex-orm/tests/pgtest"
@@ -15,16 +16,20 @@ func BenchmarkDatabase(b *testing.B) {
 	command, _ := prepare(b)
 	project := sessiontest.Project("../../examples/shop", sessiontest.Command(command))
 	sessiontest.URL(b, project)
-	b.Run("clone", func(b *testing.B) {
-		for b.Loop() {
-			use(b, func(b testing.TB) { sessiontest.URL(b, project) })
-		}
-	})
-	b.Run("clone_and_pool", func(b *testing.B) {
-		for b.Loop() {
-			use(b, func(b testing.TB) { sessiontest.Pool(b, project) })
-		}
-	})
+	for name, begin := range map[string]func(testing.TB){
+		"clone":          func(t testing.TB) { sessiontest.URL(t, project) },
+		"clone_and_pool": func(t testing.TB) { sessiontest.Pool(t, project) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			var begun time.Duration
+			for b.Loop() {
+				begun += use(b, begin)
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(begun.Seconds()*1000/float64(b.N), "begin-ms")
+			b.ReportMetric((b.Elapsed()-begun).Seconds()*1000/float64(b.N), "end-ms")
+		})
+	}
 	b.Run("clone_and_pool_parallel", func(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
@@ -47,13 +52,17 @@ func BenchmarkUpgrade(b *testing.B) {
 	}
 }
 
-// use runs f as a test of its own would, with the cleanups at its end.
-func use(b *testing.B, f func(testing.TB)) {
+// use runs f as a test of its own would, with the cleanups at its end, and says what
+// f took.
+func use(b *testing.B, f func(testing.TB)) time.Duration {
 	t := &once{TB: b}
+	start := time.Now()
 	f(t)
+	took := time.Since(start)
 	for i := len(t.cleanups) - 1; i >= 0; i-- {
 		t.cleanups[i]()
 	}
+	return took
 }
 
 type once struct {

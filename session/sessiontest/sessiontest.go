@@ -21,7 +21,9 @@
 // clone of it, which takes some tens of milliseconds. A template is for one state of
 // the project's revisions: a hash of its script directories (those with an env.py),
 // alembic.ini and pyproject.toml. What else decides over the schema, such as version
-// locations elsewhere or SQL files that revisions read, is named with [Reads].
+// locations elsewhere, SQL files or modules that revisions read, is named with
+// [Reads]. Go's cache of test results sees no change outside of the module: where
+// the project stands outside, run with -count=1 after a new revision.
 //
 // Tests and whole processes may run in parallel: the first one fills the template,
 // the others wait for it. A clone is dropped with its test; clones that a killed

@@ -16,20 +16,28 @@ import (
 	"github.com/reflex-dev/reflex-orm/tests/venv"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+var bin string // a directory for reflex
+
+func TestMain(m *testing.M) {
+	var err error
+	if bin, err = os.MkdirTemp("", "reflex-bin-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := pgtest.Main(m)
+	os.RemoveAll(bin)
+	os.Exit(status)
+}
 
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "reflex-bin-")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "reflex"), "./cmd/reflex")
+	reflex := filepath.Join(bin, "reflex")
+	cmd := exec.Command("go", "build", "-o", reflex, "./cmd/reflex")
 	cmd.Dir = venv.Root()
 	cmd.Env = append(os.Environ(), "PKG_CONFIG="+filepath.Join(venv.Root(), "embedpy", "capi", "pkg-config"))
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building reflex: %w\n%s", err, output)
 	}
-	return filepath.Join(dir, "reflex"), nil
+	return reflex, nil
 })
 
 // prepare names a server and a Python for the tests of this process, and returns
@@ -198,9 +206,10 @@ func TestNeedsNoSuperuser(t *testing.T) {
 	server := pgtest.Shared(t)
 	project := sessiontest.Project("../../examples/shop", sessiontest.Command(command))
 	sessiontest.Pool(t, project)
-	server.Exec(t, "postgres", "CREATE ROLE maker LOGIN CREATEDB PASSWORD 'p@ss/w?rd'")
+	role := fmt.Sprintf("maker%d", time.Now().UnixNano())
+	server.Exec(t, "postgres", "CREATE ROLE "+role+" LOGIN CREATEDB PASSWORD 'p@ss/w?rd'")
 	superuser := pgtest.User + ":" + pgtest.Password
-	t.Setenv(sessiontest.EnvURL, strings.NewReplacer(superuser, "maker:p%40ss/w%3Frd", "postgresql:", "postgresql+psycopg:").
+	t.Setenv(sessiontest.EnvURL, strings.NewReplacer(superuser, role+":p%40ss/w%3Frd", "postgresql:", "postgresql+psycopg:").
 		Replace(os.Getenv(sessiontest.EnvURL)))
 	pool, err := session.OpenURL(t.Context(), sessiontest.URL(t, project))
 	if err != nil {
