@@ -176,7 +176,7 @@ while not os.path.exists(%q):
 				p.start(t, "upgrade", "head", "--wait", "300ms").
 					wantError(t, 4, "(?s)^Waiting for the database: .*Waited 300ms.*Error: The database can't be reached")
 			})
-			if driver == "mysql+pymysql" { // it makes no difference for Python
+			if driver == "mysql+pymysql" { // the driver makes no difference
 				t.Run("failed", func(t *testing.T) {
 					p := server.newProject(t, driver)
 					p.revise(t, "op.create_table('half', sa.Column('i', sa.Integer))\nraise RuntimeError('no further')")
@@ -190,7 +190,7 @@ while not os.path.exists(%q):
 			}
 			for _, s := range signals {
 				if s == syscall.SIGTERM && driver != "mysql+pymysql" {
-					continue // nor does this
+					continue // nor does it here
 				}
 				t.Run("interrupted/"+s.String(), func(t *testing.T) {
 					p := server.newProject(t, driver)
