@@ -14,19 +14,6 @@ ARGUMENT = "the url argument"
 _EXAMPLE = "postgresql+psycopg://user:password@localhost:5432/shop"
 
 
-def url() -> URL:
-    """Return the `sqlalchemy.URL` in ``REFLEX_DB_URL``.
-
-    The variable is read on each call; nothing is connected. ``str()`` of the
-    result shows the password as ``***``.
-
-    Raises:
-        URLNotSetError: the variable is unset, empty or blank.
-        URLError: it does not hold a SQLAlchemy URL.
-    """
-    return resolve(None, VARIABLE)[0]
-
-
 def resolve(given: str | URL | None, *variables: str) -> tuple[URL, str]:
     """Return the URL given, else that of the first variable set, and where it came from."""
     if given is not None:
@@ -58,6 +45,8 @@ def display(url: URL) -> str:
 
 
 def _parse(value: str | URL, origin: str) -> URL:
+    if isinstance(value, str):
+        value = value.strip()  # the newline of a secret's file
     try:
         parsed = make_url(value)
     except (ArgumentError, ValueError):  # ValueError: a port that is not a number
