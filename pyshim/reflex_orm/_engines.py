@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from . import _drivers, _options, _settings, _target
+from . import _drivers, _options, _settings, _target, _urls
 from ._errors import ConfigureError, EventLoopError
 from ._loops import LoopEngine, close_on_return
 
@@ -94,6 +94,7 @@ def engine(url: str | URL | None = None) -> Engine:
         if found is None:
             dialect = _drivers.sync_dialect(target, origin)
             options = _settings.engine_options(target, dialect, _configured or {})
+            _urls.check_host(target, origin, options)
             with _drivers.must_be_installed(target, origin):
                 found = create_engine(target, **options)
             _engines[target] = found
@@ -126,6 +127,7 @@ def async_engine(url: str | URL | None = None) -> AsyncEngine:
         if found is None:
             dialect = _drivers.async_dialect(target, origin)
             options = _settings.engine_options(target, dialect, _configured or {})
+            _urls.check_host(target, origin, options)
             with _drivers.must_be_installed(target, origin):
                 made = create_async_engine(target, **options)
             found = LoopEngine(made)
