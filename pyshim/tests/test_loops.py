@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import sys
 import threading
 from collections.abc import AsyncGenerator
@@ -179,3 +180,29 @@ def test_a_memory_database_lives_as_long_as_its_loop(run_async: RunAsync) -> Non
 
     run_async(make)
     run_async(make)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_forked_child_may_end_its_copy_of_the_loop(script: Script, url: URL) -> None:
+    printed = script(
+        """
+        import asyncio, os, reflex_orm as orm
+        from sqlalchemy import text
+        async def backend():
+            async with orm.asession() as s:
+                return await s.scalar(text("SELECT pg_backend_pid()"))
+        loop = asyncio.new_event_loop()
+        parent = loop.run_until_complete(backend())
+        pid = os.fork()
+        if pid == 0:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert loop.run_until_complete(backend()) == parent, "the child closed it"
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        print("ok")
+        """,
+        REFLEX_DB_URL=url.render_as_string(hide_password=False),
+    )
+    assert printed == "ok\n"
