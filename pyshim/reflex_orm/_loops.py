@@ -28,35 +28,42 @@ class LoopEngine:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
+        self._process = os.getpid()
+        self._ended = False
         self._entries: weakref.WeakSet[ConnectionPoolEntry] = weakref.WeakSet()
         event.listen(engine.sync_engine, "connect", lambda _, entry: self._entries.add(entry))
-        self._end = _at_the_end_of_the_loop(engine)
+        self._at_end = self._at_the_end_of_the_loop()
         if getattr(asyncio.get_running_loop(), "_asyncgens_shutdown_called", False):
             close_on_return(engine.sync_engine)  # a generator's finally is what runs here
             return
         with suppress(StopIteration):  # how a generator that yields answers, stepped by hand
-            self._end.asend(None).send(None)
+            self._at_end.asend(None).send(None)
+
+    async def _at_the_end_of_the_loop(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            # A forked child may run on in a copy of the loop.
+            if not self._ended and os.getpid() == self._process:
+                await self._close()
 
     async def end(self) -> None:
         """Close the idle connections now, and the others when they are given back."""
-        await self._end.aclose()
+        await self._close()
+        self._ended = True
+        with suppress(RuntimeError):  # the end of the loop is at it already
+            await self._at_end.aclose()
+
+    async def _close(self) -> None:
+        close_on_return(self.engine.sync_engine)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.engine.dispose(), _PATIENCE)
 
     def cut(self) -> None:
         """Close what is still open once the loop is closed: nothing can be awaited any more."""
         for entry in list(self._entries):
             with suppress(Exception):
                 _cut(entry.driver_connection)
-
-
-async def _at_the_end_of_the_loop(engine: AsyncEngine) -> AsyncGenerator[None, None]:
-    process = os.getpid()
-    try:
-        yield
-    finally:
-        if os.getpid() == process:  # a forked child may run on in a copy of the loop
-            close_on_return(engine.sync_engine)
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(engine.dispose(), _PATIENCE)
 
 
 def close_on_return(engine: Engine) -> None:

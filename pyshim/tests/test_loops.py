@@ -152,6 +152,28 @@ def test_the_first_engine_while_the_loop_ends(url: URL, backends: Backends) -> N
     backends.fall_to(0)
 
 
+def test_adispose_while_the_loop_ends(url: URL, backends: Backends) -> None:
+    async def tidy() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            await orm.adispose()
+
+    errors: list[object] = []
+    kept = [tidy() for _ in range(8)]  # some come before the engine's own end, some after
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        async with orm.asession(url) as s:
+            await s.execute(text("SELECT 1"))
+        for generator in kept:
+            await generator.__anext__()
+
+    asyncio.run(main())
+    assert errors == []
+    backends.fall_to(0)
+
+
 def test_a_cancelled_task_gives_its_connection_back(url: URL, backends: Backends) -> None:
     async def forever(started: asyncio.Event) -> None:
         async with orm.asession(url) as s:
