@@ -54,7 +54,9 @@ func (inv *invocation) completeDB(cmd *cobra.Command, args []string, word string
 		found.Candidates = append(found.Candidates, inv.verbs(word)...)
 	}
 	if each != nil {
-		found.Candidates = append(found.Candidates, beginning(word, eachCandidates)...)
+		found.Candidates = append(found.Candidates, beginning(word, eachCandidates[1:])...)
+	} else if strings.HasPrefix(word, "--") {
+		found.Candidates = append(found.Candidates, beginning(word, eachCandidates[:1])...)
 	}
 	known := map[string]string{}
 	for _, c := range dbCommands {
@@ -114,16 +116,6 @@ var ownOptions = map[string]cobra.ShellCompDirective{
 	"--each":   cobra.ShellCompDirectiveDefault, "--failed": cobra.ShellCompDirectiveDefault,
 	"--report": cobra.ShellCompDirectiveDefault, "--jobs": cobra.ShellCompDirectiveNoFileComp,
 	"--first": cobra.ShellCompDirectiveNoFileComp, "--shard": cobra.ShellCompDirectiveNoFileComp,
-}
-
-// eachCandidates go with --each.
-var eachCandidates = [][2]string{
-	{"--jobs", "processes; the number of CPUs"},
-	{"--first", "these many alone, and the others if all of these are well"},
-	{"--keep-going", "go through all, whatever fails"},
-	{"--failed", "write the lines that failed or were not begun to this file"},
-	{"--report", "write a JSON object for each database to this file"},
-	{"--shard", "only part I of N, from 0: I/N"},
 }
 
 // askDriver starts Python and asks. It does not stop it: the process ends next.

@@ -46,6 +46,20 @@ def show(
             print(f"{name:<10} {step}")
 
 
+def show_briefly(script: ScriptDirectory, standings: list[Standing]) -> None:
+    """Print each on a line of its own."""
+    for standing in standings:
+        at = ", ".join(standing.revisions.current) or "<base>"
+        summary, colour, _ = _summary(script, standing, "")
+        parts = [at, paint(summary, colour)]
+        if standing.lock is not None:
+            parts.append(f"The lock is held by {standing.lock.description}.")
+        if standing.invalid_indexes:
+            names = ", ".join(index.sql for index in standing.invalid_indexes)
+            parts.append(f"Invalid indexes: {names}.")
+        print("  ".join(parts))
+
+
 def _lines(
     script: ScriptDirectory, standing: Standing, *, verbose: bool
 ) -> Iterator[tuple[str, str]]:

@@ -66,16 +66,16 @@ def learn(*urls: str | None) -> None:
         _mask_stream(sys.__stderr__)
 
 
+def learn_environment() -> None:
+    """The same, for the URLs of the environment."""
+    learn(*(os.environ.get(name) for name in VARIABLES))
+
+
 def forget() -> None:
     """Forget what was learned, for the next database of this process."""
     global _forms
     _urls.clear()
     _forms = ()
-
-
-def learn_environment() -> None:
-    """The same, for the URLs of the environment."""
-    learn(*(os.environ.get(name) for name in VARIABLES))
 
 
 def mask(text: str, before: str = "") -> str:
