@@ -94,7 +94,7 @@ Many databases, one after another in each of several processes (docs/operations.
       --shard I/N       only part I of N, from 0
 `
 
-// eachCandidates are for completion.
+// eachCandidates are for completion: --each, and what goes with it.
 var eachCandidates = [][2]string{
 	{"--each", "run the command on each database of a file"},
 	{"--jobs", "how many processes"},

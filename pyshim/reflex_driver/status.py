@@ -61,7 +61,10 @@ def add_command(subparsers: _SubParsersAction[Any], program: str, seconds: Any) 
     )
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="Show all that is pending, not ten."
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="Show every revision, where there are more than ten.",
     )
     names = ["program", "check", "wait", "json", "verbose", "brief"]
     # With --each, where each database has a line, it is brief.
