@@ -35,8 +35,8 @@ MASK = "***"
 _PARAMETER = r"(?:ssl_?)?pass(?:word|wd|phrase)"
 
 # As SQLAlchemy splits a URL: the password ends at the first @. The longest are
-# the tokens of the clouds.
-_AUTHORITY = re.compile(r"\w[\w+]*://[^:/@\s'\"]*:([^@\s]{0,4000})@")
+# the tokens of the clouds; the limits keep the time linear.
+_AUTHORITY = re.compile(r"(?<![\w+])\w[\w+]*://[^:/@\s'\"]*:([^@\s]{0,4000})@")
 
 # Before and after a word; what ends with %3A or \n is not a part of the next one.
 _START, _END = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))", r"(?!\w)"
