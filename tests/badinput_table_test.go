@@ -345,7 +345,7 @@ func badSurroundings() []badInput {
 		sh("arguments/empty revision", `exec reflex db upgrade ''`, 1, `.`),
 		sh("arguments/not UTF-8", `exec reflex db upgrade "$(printf '\377')"`, 1, `.`),
 		sh("arguments/not UTF-8 as a command", `exec reflex db "$(printf '\377')"`, 2, `.`),
-		sh("arguments/not UTF-8 as a message", `exec reflex db revision -m "$(printf '\377')"`, 1, `Template rendering failed`),
+		sh("arguments/not UTF-8 as a message", `exec reflex db revision -m "$(printf '\377')"`, 1, `Template rendering failed`), // as with alembic
 		sh("arguments/long", `exec reflex db upgrade $(head -c 100000 /dev/zero | tr '\0' x)`, 1, `.`),
 		sh("arguments/many", `exec reflex db heads $(seq 100000)`, 2, `unrecognized arguments`),
 		sh("arguments/many -x", `exec reflex db $(seq 10000 | sed 's/^/-x a=/') heads`, 0, ``),

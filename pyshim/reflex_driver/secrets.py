@@ -35,7 +35,7 @@ MASK = "***"
 _PARAMETER = r"(?:ssl_?)?pass(?:word|wd|phrase)"
 
 # As SQLAlchemy splits a URL: the password ends at the first @. The longest are
-# the tokens of the clouds; that limit, and the look back, keep the time linear.
+# the tokens of the clouds; the limits keep the time linear.
 _AUTHORITY = re.compile(r"(?<![\w+])\w[\w+]*://[^:/@\s'\"]*:([^@\s]{0,4000})@")
 
 # Before and after a word; what ends with %3A or \n is not a part of the next one.
