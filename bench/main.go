@@ -7,7 +7,8 @@
 // Wall and CPU are medians of the ratios within a pair; memory is the peak of
 // the process, as a ratio and as a difference. Then it shows what the migration
 // lock costs on PostgreSQL (lock.go), that `reflex --help` and `reflex version
-// --short` are quick and open no libpython, and what --each saves (each.go).
+// --short` are quick and open no libpython, and how --each compares with what
+// one would write in a shell (each.go).
 package main
 
 import (

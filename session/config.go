@@ -37,12 +37,12 @@ func ConfigFromEnv() (*pgxpool.Config, error) {
 
 // ParseURL reads a SQLAlchemy URL as SQLAlchemy and the driver that it names do
 // (see the package's documentation), and returns pgx's configuration for the same
-// connection. It connects to nothing; it reads the environment, .pgpass, service
+// connection. Blanks and new lines around it are cut off. It connects to nothing; it reads the environment, .pgpass, service
 // and certificate files where the driver would.
 //
 // errors.Is tells [ErrNoURL] and [ErrNotPostgres] apart from a URL that is wrong.
 func ParseURL(url string) (*pgxpool.Config, error) {
-	if strings.TrimSpace(url) == "" {
+	if url = trim(url); url == "" {
 		return nil, ErrNoURL
 	}
 	u, err := splitURL(url)

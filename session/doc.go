@@ -28,7 +28,10 @@
 //
 // What a driver would do and pgx can't is an error that names the parameter, and
 // never a different connection. The same holds for what SQLAlchemy itself would
-// drop without a word, such as text after the brackets of an IPv6 address.
+// drop without a word, such as text after the brackets of an IPv6 address, and for
+// hosts that it hands to the driver in a form that can't work: a percent-encoded
+// socket directory, ?host=[::1]:5433, ?host=h1:5432,h2:5433, the file of a socket.
+// Blanks and new lines around the URL are cut off.
 // Parameters that only tune the Python client, such as prepare_threshold, are
 // accepted and never sent to the server. As in pgx, one password serves all hosts.
 //

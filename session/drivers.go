@@ -18,6 +18,9 @@ func (u *sqlURL) target() (*target, error) {
 	default:
 		return nil, fmt.Errorf("session: %w: the URL's dialect is %s", ErrNotPostgres, quoteName(u.dialect))
 	}
+	if err := u.unreachable(); err != nil {
+		return nil, err
+	}
 	switch u.driver {
 	case "", "psycopg", "psycopg_async", "psycopg2":
 		return u.libpq()

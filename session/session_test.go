@@ -60,6 +60,41 @@ func TestErrorsNameTheParameter(t *testing.T) {
 	}
 }
 
+func TestWhatSQLAlchemyHandsOnAndCannotWork(t *testing.T) {
+	clear := []string{"PGHOSTADDR", "PGSERVICE"}
+	for _, name := range clear {
+		t.Setenv(name, "")
+	}
+	for url, advice := range map[string]string{
+		"postgresql://u:secret@%2Fvar%2Frun/d":                         "?host=/directory",
+		"postgresql+asyncpg://u:secret@%2fvar%2Frun/d":                 "?host=/directory",
+		"postgresql+pg8000://u:secret@%2Fvar%2Frun/d":                  "?unix_sock=/directory/.s.PGSQL.5432",
+		"postgresql://u:secret@/d?host=[::1]:5433":                     "?host=::1&port=5432",
+		"postgresql://u:secret@/d?host=[::1]:5433&host=[::2]:5433":     "?host=::1&port=5432",
+		"postgresql+psycopg2://u:secret@/d?host=h1:5432,h2:5433":       "?host=h1:5432&host=h2:5433",
+		"postgresql+asyncpg://u:secret@/d?host=h1:5432,h2:5433":        "?host=h1:5432&host=h2:5433",
+		"postgresql://u:secret@/d?host=/var/run/.s.PGSQL.5432":         "?host=/directory&port=5432",
+		"postgresql://u:secret@h/my\nd":                                "%0A",
+		"postgresql+asyncpg://u:secret@h/my\r\nd":                      "%0A",
+		"\n postgresql://u:secret@/d?host=[::1]:5433&sslmode=disable ": "?host=::1&port=5432",
+	} {
+		_, err := session.ParseURL(url)
+		if err == nil || !strings.Contains(err.Error(), advice) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestBlanksAroundTheURLAreCutOff(t *testing.T) {
+	for _, url := range []string{"postgresql://u:p@h/d\n", "  postgresql://u:p@h/d?sslmode=disable\r\n", "\tpostgresql+pg8000://u:p@h/d "} {
+		t.Setenv(session.EnvURL, url)
+		config, err := session.ConfigFromEnv()
+		if err != nil || config.ConnConfig.Database != "d" {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
+
 func TestClientSettingsStayWithTheClient(t *testing.T) {
 	for _, url := range []string{
 		"postgresql://u:p@h/d?keepalives=1&keepalives_idle=30&keepalives_interval=5&keepalives_count=3",

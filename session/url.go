@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -25,6 +26,7 @@ type sqlURL struct {
 	port            string // a number, or unset
 	database        string
 	query           []parameter // in the URL's order, each name once
+	lineBreak       bool        // inside the database's name, and not encoded
 }
 
 // parameter is a name in the query with its values, of which there are several
@@ -36,6 +38,13 @@ type parameter struct {
 
 var errNotURL = errors.New("session: the database URL is not of the form " +
 	"postgresql://user:password@host:port/database")
+
+const newLines = "\r\n"
+
+// trim cuts off what Python's strip() does: the new line of a secret's file.
+func trim(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f })
+}
 
 // splitURL splits a URL as SQLAlchemy does. Its errors hold no part of it but names.
 func splitURL(raw string) (*sqlURL, error) {
@@ -73,6 +82,7 @@ func splitURL(raw string) (*sqlURL, error) {
 		return nil, errors.New("session: the database URL goes on where it should end " +
 			"(after the ] of a host, or with a new line in the query): SQLAlchemy would drop that part")
 	}
+	u.lineBreak = strings.ContainsAny(raw, newLines) && strings.ContainsAny(u.database, newLines)
 	for _, part := range append([]string{u.user, u.password, u.database}, u.texts()...) {
 		if strings.ContainsRune(part, 0) {
 			return nil, errors.New("session: the database URL holds %00, which PostgreSQL can't take")

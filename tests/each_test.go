@@ -294,6 +294,26 @@ func TestEachWithCachedSettings(t *testing.T) {
 	}
 }
 
+// An env.py that works once in a process works for each database, in one of its own.
+func TestEachWithWhatWorksOnce(t *testing.T) {
+	p := newProject(t, "sqlite")
+	names, list := tenants(t, p, 4)
+	p.reviseMany(t, 1)
+	p.write(t, "models.py", "")
+	p.replaceInEnv(t, "config = context.config\n", `config = context.config
+import models
+if hasattr(models, "again"): raise RuntimeError("that works once")
+models.again = True
+`)
+	run := p.succeed(t, "upgrade", "head", "--jobs", "1", "--each", list)
+	if n := strings.Count(run.stderr.String(), "a process of its own"); n != 1 {
+		t.Errorf("it is said %d times:\n%s", n, run.stderr.String())
+	}
+	for _, name := range names {
+		p.tenant(name).wantRan(t, 1)
+	}
+}
+
 func (p *project) tenantAt(file string) *project {
 	other := *p
 	other.url = "sqlite:///" + file
@@ -675,5 +695,30 @@ func TestEachWithNoReader(t *testing.T) {
 	}
 	for _, name := range names {
 		p.tenant(name).wantRan(t, 1)
+	}
+}
+
+// For commands that only read, a database's line is the answer.
+func TestEachAnswers(t *testing.T) {
+	p := newProject(t, "sqlite")
+	p.reviseMany(t, 2)
+	_, list := tenants(t, p, 2)
+	p.tenant("t000").succeed(t, "upgrade", "head")
+	p.tenant("t001").succeed(t, "upgrade", "0001")
+	for _, c := range []struct {
+		args   []string
+		status int
+		want   []string
+	}{
+		{[]string{"current"}, 0, []string{"t000: 0002 (head)", "t001: 0001"}},
+		{[]string{"status"}, 0, []string{"t000: 0002  Up to date.", "t001: 0001  1 revision is pending."}},
+		{[]string{"status", "--check"}, 1, []string{"t000: 0002  Up to date.", "failed      t001  0001 -> 0001  "}},
+		{[]string{"status", "--json"}, 0, []string{`{"name":"t000","answer":{"form":1,`, `{"name":"t001","answer":{"form":1,`}},
+	} {
+		run := p.start(t, append(c.args, "--jobs", "1", "--keep-going", "--each", list)...).wantStatus(t, c.status)
+		lines := strings.Split(strings.TrimSpace(run.stdout.String()), "\n")
+		if len(lines) != 2 || !strings.HasPrefix(lines[0], c.want[0]) || !strings.HasPrefix(lines[1], c.want[1]) {
+			t.Errorf("%v:\n%s", c.args, run.stdout.String())
+		}
 	}
 }

@@ -120,7 +120,7 @@ func TestLockByTheProjectsEngine(t *testing.T) {
 	})
 
 	for driver, queries := range map[string][]string{
-		"postgresql+psycopg": {"load_balance_hosts=random", "client_encoding=latin1", "sslcrl=/nowhere/crl.pem"},
+		"postgresql+psycopg": {"load_balance_hosts=random", "client_encoding=latin1", "sslcrl=/nowhere/crl.pem", "requirepeer=nobody"},
 		"postgresql+asyncpg": {"command_timeout=60"},
 	} {
 		for _, query := range queries {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/creack/pty"
 
 	"github.com/reflex-dev/reflex-orm/tests/pgtest"
 	"github.com/reflex-dev/reflex-orm/tests/venv"
@@ -196,6 +199,52 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// A version table that holds a revision and one that it follows is what
+// `upgrade` refuses too.
+func TestStatusOfAVersionTableThatIsWrong(t *testing.T) {
+	p := newProject(t, "sqlite")
+	p.reviseMany(t, 2)
+	p.revise(t, `op.execute("INSERT INTO alembic_version VALUES ('0001')")`)
+	p.replace(t, 3, "INSERT INTO ran VALUES", "INSERT INTO ran (revision) VALUES")
+	p.succeed(t, "upgrade", "head")
+	p.start(t, "upgrade", "head").wantError(t, 1, "overlaps")
+	p.start(t, "status").wantError(t, 1, "The version table can't be right: .*overlaps.*stamp --purge")
+}
+
+// A later Alembic may have a status of its own, and history's options.
+func TestStatusStepsAside(t *testing.T) {
+	p := newProject(t, "sqlite")
+	path := t.TempDir()
+	text := `import alembic.command, alembic.config
+def status(config, graph=False):
+    """Alembic's own status."""
+    print("this is Alembic's status")
+status.__module__ = "alembic.command"
+alembic.command.status = status
+def history(config, rev_range=None, verbose=False, indicate_current=False, graph=False):
+    """Alembic's own history."""
+    print("this is Alembic's history", graph)
+history.__module__ = "alembic.command"
+alembic.command.history = history
+alembic.config.CommandLine._KWARGS_OPTS["graph"] = ("--graph", dict(action="store_true"))
+`
+	if err := os.WriteFile(filepath.Join(path, "sitecustomize.py"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.env = append(p.env, "PYTHONPATH="+path)
+	for _, c := range []struct{ command, want string }{
+		{"status --graph", "this is Alembic's status\n"},
+		{"history --graph", "this is Alembic's history True\n"},
+		{"history --dot", "digraph history {\n"},
+	} {
+		got := p.succeed(t, strings.Fields(c.command)...).stdout.String()
+		if !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: want %q, have\n%s", c.command, c.want, got)
+		}
+	}
+	p.start(t, "status", "--check").wantError(t, 2, "unrecognized arguments: --check")
+}
+
 func TestStatusOfAServerThatIsNotThere(t *testing.T) {
 	p := newProject(t, "postgresql+psycopg")
 	p.url = "postgresql+psycopg://app:" + pgtest.Password + "@127.0.0.1:1/shop"
@@ -267,6 +316,31 @@ func TestStatusNamesTheHolderOfTheLock(t *testing.T) {
 				t.Errorf("status does not say who holds the lock:\n%s", text)
 			}
 		})
+	}
+}
+
+// Colour is for a terminal, on which no line is wider than it.
+func TestStatusOnATerminal(t *testing.T) {
+	p := newProject(t, "sqlite")
+	p.reviseMany(t, 1)
+	for _, c := range []struct{ env, want string }{
+		{"NO_COLOR=", "\x1b[33m1 revision is pending.\x1b[0m\r\n"},
+		{"NO_COLOR=1", "           1 revision is pending.\r\n"},
+	} {
+		cmd := p.command(t, "status")
+		cmd.Env = append(cmd.Env, c.env)
+		terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 20, Cols: 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(terminal) // which ends with an error, as terminals do
+		_ = terminal.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), c.want) || !strings.Contains(string(text), "Database   sqlite:///") || !strings.Contains(string(text), "...\r\n") {
+			t.Errorf("with %s: want %q in\n%q", c.env, c.want, text)
+		}
 	}
 }
 

@@ -34,13 +34,17 @@ type completion struct {
 // completeDB is what may stand in the place of word, after args.
 func (inv *invocation) completeDB(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	cmd.SetErr(io.Discard) // to which cobra would say what it has answered
-	before := len(args) > 0 && slices.Contains([]string{"-C", "--directory", "--python"}, args[len(args)-1])
-	rest, err := inv.take(args)
-	if err != nil && before {
-		if args[len(args)-1] == "--python" {
-			return nil, cobra.ShellCompDirectiveDefault
+	if len(args) > 0 {
+		if directive, ours := ownOptions[args[len(args)-1]]; ours {
+			return nil, directive
 		}
-		return nil, cobra.ShellCompDirectiveFilterDirs
+	}
+	each, rest, err := takeEach(args)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	if rest, err = inv.take(rest); err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	found, err := inv.askDriver(cmd.Context(), rest, word)
 	if err != nil {
@@ -48,6 +52,11 @@ func (inv *invocation) completeDB(cmd *cobra.Command, args []string, word string
 	}
 	if len(rest) == 0 {
 		found.Candidates = append(found.Candidates, inv.verbs(word)...)
+	}
+	if each != nil {
+		found.Candidates = append(found.Candidates, beginning(word, eachCandidates[1:])...)
+	} else if strings.HasPrefix(word, "--") {
+		found.Candidates = append(found.Candidates, beginning(word, eachCandidates[:1])...)
 	}
 	known := map[string]string{}
 	for _, c := range dbCommands {
@@ -75,22 +84,38 @@ func (inv *invocation) completeDB(cmd *cobra.Command, args []string, word string
 
 // verbs are what may stand right after db, as far as that is known without Alembic.
 func (inv *invocation) verbs(word string) [][2]string {
-	all := [][2]string{
-		{"-C", "run in this directory instead of here"},
-		{"--directory", "run in this directory instead of here"},
-		{"--python", "the interpreter, or its environment's directory"},
+	if strings.HasPrefix(word, "-") {
+		return beginning(word, [][2]string{
+			{"-C", "run in this directory instead of here"},
+			{"--directory", "run in this directory instead of here"},
+			{"--python", "the interpreter, or its environment's directory"},
+			{"--each", "run the command on each database of this file"},
+		})
 	}
-	if !strings.HasPrefix(word, "-") {
-		all = nil
-		for _, c := range dbCommands {
-			all = append(all, [2]string{c.name, c.help})
-		}
-		if inv.program == "reflex-db" {
-			all = append(all, [2]string{"version", "say which Python, Alembic and SQLAlchemy are used"},
-				[2]string{"completion", "print the script for a shell's completion"})
-		}
+	var all [][2]string
+	for _, c := range dbCommands {
+		all = append(all, [2]string{c.name, c.help})
 	}
-	return slices.DeleteFunc(all, func(c [2]string) bool { return !strings.HasPrefix(c[0], word) })
+	if inv.program == "reflex-db" {
+		all = append(all, [2]string{"version", "say which Python, Alembic and SQLAlchemy are used"},
+			[2]string{"completion", "print the script for a shell's completion"})
+	}
+	return beginning(word, all)
+}
+
+// beginning are the candidates that begin with word.
+func beginning(word string, all [][2]string) [][2]string {
+	return slices.DeleteFunc(slices.Clone(all), func(c [2]string) bool { return !strings.HasPrefix(c[0], word) })
+}
+
+// ownOptions are those that Alembic does not see, and what of the file system
+// their values are.
+var ownOptions = map[string]cobra.ShellCompDirective{
+	"-C": cobra.ShellCompDirectiveFilterDirs, "--directory": cobra.ShellCompDirectiveFilterDirs,
+	"--python": cobra.ShellCompDirectiveDefault,
+	"--each":   cobra.ShellCompDirectiveDefault, "--failed": cobra.ShellCompDirectiveDefault,
+	"--report": cobra.ShellCompDirectiveDefault, "--jobs": cobra.ShellCompDirectiveNoFileComp,
+	"--first": cobra.ShellCompDirectiveNoFileComp, "--shard": cobra.ShellCompDirectiveNoFileComp,
 }
 
 // askDriver starts Python and asks. It does not stop it: the process ends next.

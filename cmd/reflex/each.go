@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -29,7 +28,7 @@ type eachOptions struct {
 // else there is is up to the project's Alembic. Without --each there is nothing
 // to take, and the options are nil.
 func takeEach(args []string) (*eachOptions, []string, error) {
-	o := &eachOptions{jobs: runtime.NumCPU()}
+	o := &eachOptions{jobs: cpus(os.DirFS("/"))}
 	values := map[string]func(string) error{
 		"--each":   func(v string) error { o.list = v; return nil },
 		"--failed": func(v string) error { o.failed = v; return nil },
@@ -94,6 +93,17 @@ Many databases, one after another in each of several processes (docs/operations.
       --report FILE     write a JSON object for each database
       --shard I/N       only part I of N, from 0
 `
+
+// eachCandidates are for completion: --each, and what goes with it.
+var eachCandidates = [][2]string{
+	{"--each", "run the command on each database of a file"},
+	{"--jobs", "how many processes"},
+	{"--first", "so many of the list alone, and the others if these are well"},
+	{"--keep-going", "go through all, whatever fails"},
+	{"--failed", "a file for the lines that failed or were not begun"},
+	{"--report", "a file for a JSON object for each database"},
+	{"--shard", "only part I of N"},
+}
 
 // otherURLs are variables in which a {} stands for the name as well.
 var otherURLs = []string{"REFLEX_DB_LOCK_URL", "REFLEX_ASYNC_DB_URL"}

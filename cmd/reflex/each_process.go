@@ -22,11 +22,12 @@ type worker struct {
 	served         int // databases
 }
 
-// workerProcess is how this program starts itself as a worker. It has a process
+// workerProcess is how this program starts itself as a worker, with the
+// interpreter that --python names, if any. It has a process
 // group of its own: what a terminal sends to its foreground is for the parent,
 // which passes it on, once.
-func workerProcess() (*exec.Cmd, error) {
-	program, words, err := embedpy.Self("reflex", workerCommand)
+func workerProcess(python string) (*exec.Cmd, error) {
+	program, words, err := embedpy.Self("reflex", workerCommand, "--python="+python)
 	if err != nil {
 		return nil, err
 	}
@@ -37,9 +38,9 @@ func workerProcess() (*exec.Cmd, error) {
 }
 
 // newWorker starts a process; it has not been asked anything yet.
-func newWorker() (w *worker, err error) {
+func newWorker(python string) (w *worker, err error) {
 	w = &worker{}
-	if w.cmd, err = workerProcess(); err != nil {
+	if w.cmd, err = workerProcess(python); err != nil {
 		return nil, err
 	}
 	var theirs []*os.File

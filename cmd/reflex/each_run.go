@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 
+	reflexorm "github.com/reflex-dev/reflex-orm"
 	"github.com/reflex-dev/reflex-orm/cmd/reflex/internal/databases"
 )
 
@@ -15,6 +16,7 @@ import (
 // hands databases to the seats and hears of their ends; each seat has a worker.
 type eachRun struct {
 	options *eachOptions
+	python  string // of --python
 	start   workerStart
 	began   startAnswer
 	list    []databases.Database
@@ -63,8 +65,8 @@ func runEach(inv *invocation, options *eachOptions, argv []string) error {
 		return err
 	}
 	r := &eachRun{
-		options: options, list: list, results: make([]*result, len(list)), workers: map[*worker]struct{}{},
-		start: workerStart{Program: inv.program, Python: inv.python, Argv: argv},
+		options: options, python: inv.python, list: list, results: make([]*result, len(list)), workers: map[*worker]struct{}{},
+		start: workerStart{Program: inv.program, Version: version(), Argv: argv, INI: reflexorm.AlembicINI},
 	}
 	files, err := openEachFiles(options)
 	if err != nil {
@@ -104,7 +106,7 @@ func runEach(inv *invocation, options *eachOptions, argv []string) error {
 		return err
 	}
 	if err == nil {
-		r.view = newEachView(r.began, len(list))
+		r.view = newEachView(inv.program, r.began, len(list))
 		r.goThrough(seats, signals, files)
 		r.view.close()
 	}
@@ -167,6 +169,7 @@ func (r *eachRun) goThrough(seats []seat, signals <-chan os.Signal, files *eachF
 				plan.stopped = true
 			}
 			files.report(result)
+			result.stdout, result.stderr, result.answer.Traceback = "", "", "" // of many, that is much
 		case s := <-signals:
 			plan.stopped = true
 			r.interrupt(s)
@@ -315,7 +318,7 @@ func (r *eachRun) engage() (*worker, error) {
 	if r.signal != 0 {
 		return nil, &signalError{r.signal}
 	}
-	w, err := newWorker()
+	w, err := newWorker(r.python)
 	if err == nil {
 		r.workers[w] = struct{}{}
 		r.ending.Add(1)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +21,7 @@ import (
 // stdout, but for a terminal, where a progress line says as much; what failed,
 // and what was printed, goes to stderr.
 type eachView struct {
+	program  string // what a user types for `reflex db`
 	began    startAnswer
 	stdout   io.Writer // above the progress line, if there is one
 	stderr   io.Writer
@@ -33,9 +36,9 @@ type eachView struct {
 	unread   bool // nobody reads stdout any more
 }
 
-func newEachView(began startAnswer, all int) *eachView {
+func newEachView(program string, began startAnswer, all int) *eachView {
 	v := &eachView{
-		began: began, stdout: os.Stdout, stderr: os.Stderr, lines: !isTerminal(os.Stdout) || began.Answers,
+		program: program, began: began, stdout: os.Stdout, stderr: os.Stderr, lines: !isTerminal(os.Stdout) || began.Answers,
 		at: time.Now(), all: all, count: map[string]int{}, status: make(chan string, 1),
 	}
 	if !isTerminal(os.Stderr) {
@@ -133,7 +136,7 @@ func (v *eachView) end(r *result) (unread bool) {
 		v.each(v.stderr, r.database.Name, r.answer.Traceback)
 		v.each(v.stderr, r.database.Name, paint(os.Stderr, "Error:")+" "+message(r))
 		if r.answer.Hint != "" {
-			v.each(v.stderr, r.database.Name, "Next: "+r.answer.Hint)
+			v.each(v.stderr, r.database.Name, "Next: "+strings.ReplaceAll(r.answer.Hint, "reflex db", v.program))
 		}
 	}
 	return v.unread
@@ -143,7 +146,11 @@ func (v *eachView) end(r *result) (unread bool) {
 func (v *eachView) line(r *result) {
 	name := r.database.Name
 	if v.began.Answers && r.well() {
-		v.each(v.stdout, name, cmp.Or(strings.TrimSpace(r.stdout), "(nothing)"))
+		answer := strings.TrimSpace(r.stdout)
+		if line, err := jsonLine(name, answer); err == nil { // of status --json
+			name, answer = "", line
+		}
+		v.each(v.stdout, name, cmp.Or(answer, "(nothing)"))
 		return
 	}
 	text := fmt.Sprintf("%-11s %s", r.outcome(), name)
@@ -160,6 +167,18 @@ func (v *eachView) line(r *result) {
 		text += "  " + first
 	}
 	v.each(v.stdout, "", text)
+}
+
+// jsonLine is an answer that is a JSON document, with the database's name, on one line.
+func jsonLine(name, answer string) (string, error) {
+	line, err := json.Marshal(struct {
+		Name   string          `json:"name"`
+		Answer json.RawMessage `json:"answer"`
+	}{name, json.RawMessage(answer)})
+	if err == nil && answer[0] != '{' {
+		err = errors.New("a number or a word, and no document")
+	}
+	return string(line), err
 }
 
 // each writes every line of text after the name, if there is one.
@@ -218,9 +237,12 @@ func (v *eachView) summary(r *eachRun) {
 	if left+len(failed)+v.count["interrupted"] == 0 {
 		return
 	}
-	next := "mend what failed, and give the same command again"
+	next := "give the same command again"
+	if len(failed) > 0 {
+		next = "mend what failed, and " + next
+	}
 	if r.options.failed != "" {
-		next = fmt.Sprintf("mend what failed, and give the same command with --each %s", r.options.failed)
+		next = strings.Replace(next, "again", "with --each "+r.options.failed, 1)
 	} else if !v.began.Answers {
 		next += "; a database that is done is left alone"
 	}

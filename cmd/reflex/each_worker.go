@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"strings"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
-	reflexorm "github.com/reflex-dev/reflex-orm"
 	"github.com/reflex-dev/reflex-orm/embedpy"
 	"github.com/reflex-dev/reflex-orm/embedpy/capi"
 )
@@ -31,12 +28,10 @@ const requestsFD, answersFD = 3, 4
 
 // workerStart is the first request; its answer is a startAnswer.
 type workerStart struct {
-	Program     string   `json:"program"`
-	Version     string   `json:"version"`
-	Python      string   `json:"python"` // of --python
-	Argv        []string `json:"argv"`
-	INI         string   `json:"ini"`
-	Descriptors []int    `json:"descriptors"`
+	Program string    `json:"program"`
+	Version string    `json:"version"`
+	Argv    arguments `json:"argv"`
+	INI     string    `json:"ini"`
 }
 
 // startAnswer says whether the command can be run (reflex_driver/each).
@@ -49,7 +44,7 @@ type startAnswer struct {
 
 // workerRequest is every other one; its answer is a workerAnswer.
 type workerRequest struct {
-	Argv      []string          `json:"argv"`
+	Argv      arguments         `json:"argv"`
 	Variables map[string]string `json:"variables"`
 	Expected  string            `json:"expected"` // the URL of the database, if it has its own
 }
@@ -69,10 +64,8 @@ func newWorkerCommand(inv *invocation) *cobra.Command {
 	return &cobra.Command{
 		Use:    workerCommand,
 		Hidden: true,
-		Args:   cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runWorker(cmd.Context(), inv, strings.Join(args, ""))
-		},
+		Args:   noArgs,
+		RunE:   func(cmd *cobra.Command, _ []string) error { return runWorker(cmd.Context(), inv) },
 	}
 }
 
@@ -86,12 +79,14 @@ type parent struct {
 }
 
 func newParent() (*parent, error) {
+	var numbers []int
 	for _, fd := range []int{requestsFD, answersFD} {
-		if err := syscall.Fstat(fd, &syscall.Stat_t{}); err != nil {
+		number, err := syscall.Dup(fd)
+		if err != nil {
 			return nil, &usageError{fmt.Errorf("%s is for `reflex db COMMAND --each`", workerCommand)}
 		}
+		numbers = append(numbers, capi.OutOfTheWay(number))
 	}
-	numbers := []int{capi.OutOfTheWay(requestsFD), capi.OutOfTheWay(answersFD)}
 	return &parent{
 		requests: json.NewDecoder(os.NewFile(uintptr(numbers[0]), "requests")),
 		answers:  os.NewFile(uintptr(numbers[1]), "answers"),
@@ -123,46 +118,30 @@ func (p *parent) listen(interrupted func() bool) {
 	}
 }
 
-// again gives the descriptors the numbers that they had, for the Python that
-// replaces this process, which is told what has been read from them already.
-func (p *parent) again(start workerStart) func([]string) []string {
-	return func(argv []string) []string {
-		for i, fd := range []int{requestsFD, answersFD} {
-			_ = unix.Dup2(p.numbers[i], fd)
-		}
-		line, _ := json.Marshal(start)
-		return []string{argv[0], workerCommand, string(line)}
-	}
-}
-
-// runWorker takes databases until its parent has no more. Its first request is
-// read, or was in the process that this one has replaced.
-func runWorker(ctx context.Context, inv *invocation, first string) error {
+// runWorker takes databases until its parent has no more. The descriptors stay as
+// they are, beside those in use, until Python has started: the start may be that
+// of another program in this process's place, which begins anew.
+func runWorker(ctx context.Context, inv *invocation) error {
 	dumpNoCore()
 	p, err := newParent()
 	if err != nil {
 		return err
 	}
-	var start workerStart
-	if first != "" {
-		err = json.Unmarshal([]byte(first), &start)
-	} else {
-		err = p.requests.Decode(&start)
-	}
-	if err != nil {
+	python, signals, startErr := startWorker(ctx, inv)
+	syscall.Close(requestsFD)
+	syscall.Close(answersFD)
+	// It goes to the driver as it came, for not every argument is UTF-8.
+	var first json.RawMessage
+	if err := p.requests.Decode(&first); err != nil {
 		return err
 	}
-	inv.again = p.again(start)
-	inv.program, inv.python = start.Program, start.Python
-	start.Version, start.Descriptors, start.INI = version(), p.numbers, reflexorm.AlembicINI
-	python, signals, err := startWorker(ctx, inv, start.Argv)
-	if err != nil {
-		return p.answer(failedStart(err))
+	if startErr != nil {
+		return p.answer(failedStart(startErr))
 	}
 	defer python.Close()
 	go p.listen(func() bool { return signals.signal() != 0 })
 
-	question, err := json.Marshal(start)
+	question, err := json.Marshal(map[string]any{"request": first, "descriptors": p.numbers})
 	if err != nil {
 		return err
 	}
@@ -193,8 +172,8 @@ func runWorker(ctx context.Context, inv *invocation, first string) error {
 	}
 }
 
-func startWorker(ctx context.Context, inv *invocation, argv []string) (*embedpy.Interpreter, *interrupts, error) {
-	_, python, err := startPython(ctx, inv, argv)
+func startWorker(ctx context.Context, inv *invocation) (*embedpy.Interpreter, *interrupts, error) {
+	_, python, err := startPython(ctx, inv, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import _reflex
 
-from . import secrets
+from . import secrets, url
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -218,6 +218,7 @@ def _url(exc: BaseException) -> Outcome | None:
     if "dialects:driver" in text:
         message = "sqlalchemy.url is still Alembic's example, and REFLEX_DB_URL is not set"
         return Outcome("database", message, _URL_HINT)
+    text = url.advice(_frames(exc)) or text
     return Outcome("database", f"The database URL can't be used: {text}", _URL_HINT)
 
 
@@ -238,6 +239,7 @@ def _connection(exc: BaseException) -> Outcome | None:
     )
     if "sqlite3." in text:
         hint = "check the path in REFLEX_DB_URL: the directory must be there, and writable"
+    text = url.advice(_frames(exc)) or text
     return Outcome("database", f"The database can't be reached: {text}", hint)
 
 

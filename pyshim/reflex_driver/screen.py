@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .standing import Standing
 
-_FEW = 10  # of the pending revisions that are shown unless all are asked for
+_FEW = 10  # of the revisions of a kind that are shown unless all are asked for
 
 GREEN, YELLOW, RED = 32, 33, 31
 
@@ -46,6 +46,20 @@ def show(
             print(f"{name:<10} {step}")
 
 
+def show_briefly(script: ScriptDirectory, standings: list[Standing]) -> None:
+    """Print each on a line of its own."""
+    for standing in standings:
+        at = ", ".join(standing.revisions.current) or "<base>"
+        summary, colour, _ = _summary(script, standing, "")
+        parts = [at, paint(summary, colour)]
+        if standing.lock is not None:
+            parts.append(f"The lock is held by {standing.lock.description}.")
+        if standing.invalid_indexes:
+            names = ", ".join(index.sql for index in standing.invalid_indexes)
+            parts.append(f"Invalid indexes: {names}.")
+        print("  ".join(parts))
+
+
 def _lines(
     script: ScriptDirectory, standing: Standing, *, verbose: bool
 ) -> Iterator[tuple[str, str]]:
@@ -55,18 +69,19 @@ def _lines(
     yield "Server", f"{standing.server} {standing.server_version}".strip()
     known = script.get_revisions([r for r in revisions.current if r not in revisions.unknown])
     heads = script.get_revisions(script.get_heads())
-    shown = revisions.pending if verbose else revisions.pending[:_FEW]
-    width = max((len(r.revision) for r in [*known, *heads, *shown]), default=0)
+    limit = None if verbose else _FEW
+    shown = [*known[:limit], *heads[:limit], *revisions.pending[:limit]]
+    width = max((len(r.revision) for r in shown), default=0)
     at = [_row(r, width) for r in known]
     at += [f"{row:<{width}}  (not of this project)" for row in revisions.unknown]
     if not at:
         at = [f"no revision; {_table(standing)} {_emptiness(standing)}"]
-    yield from _named("At", at)
-    yield from _named("Head", [_row(r, width) for r in heads] or ["the project has no revisions"])
-    if revisions.pending:
-        rows = [_row(r, width) for r in shown]
-        rest = len(revisions.pending) - len(shown)
-        yield from _named("Pending", rows + ([f"and {rest} more (-v shows all)"] if rest else []))
+    head = [_row(r, width) for r in heads] or ["the project has no revisions"]
+    pending = [_row(r, width) for r in revisions.pending]
+    for name, rows in (("At", at), ("Head", head), ("Pending", pending)):
+        rest = len(rows[limit:]) if limit else 0
+        more = [f"and {rest} more (-v shows all)"] if rest else []
+        yield from _named(name, rows[:limit] + more)
     if standing.lock is not None:
         yield "Lock", f"held by {standing.lock.description}"
     yield from _named("Invalid", [f"index {i.sql} on {i.table}" for i in standing.invalid_indexes])
@@ -115,7 +130,10 @@ def _summary(
     else:
         summary, colour = "Up to date.", GREEN
     if several:
-        steps.append(f'`{program} merge heads -m "..."` joins the heads, if they are not meant')
+        count = len(script.get_heads())
+        steps.append(
+            f'`{program} merge heads -m "..."` joins the {count} heads, unless they are meant'
+        )
     steps += [
         f"DROP INDEX CONCURRENTLY {index.sql}, and make it again"
         for index in standing.invalid_indexes
@@ -127,5 +145,5 @@ def _cut(text: str) -> str:
     """No wider than the terminal, beside the names."""
     if not sys.stdout.isatty():
         return text
-    width = shutil.get_terminal_size().columns - 11
+    width = (shutil.get_terminal_size().columns or 80) - 11
     return text if len(text) <= width else text[: max(width - 3, 0)] + "..."

@@ -35,8 +35,8 @@ MASK = "***"
 _PARAMETER = r"(?:ssl_?)?pass(?:word|wd|phrase)"
 
 # As SQLAlchemy splits a URL: the password ends at the first @. The longest are
-# the tokens of the clouds.
-_AUTHORITY = re.compile(r"\w[\w+]*://[^:/@\s'\"]*:([^@\s]{0,4000})@")
+# the tokens of the clouds; the limits keep the time linear.
+_AUTHORITY = re.compile(r"(?<![\w+])\w[\w+]*://[^:/@\s'\"]*:([^@\s]{0,4000})@")
 
 # Before and after a word; what ends with %3A or \n is not a part of the next one.
 _START, _END = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))", r"(?!\w)"
@@ -66,16 +66,16 @@ def learn(*urls: str | None) -> None:
         _mask_stream(sys.__stderr__)
 
 
+def learn_environment() -> None:
+    """The same, for the URLs of the environment."""
+    learn(*(os.environ.get(name) for name in VARIABLES))
+
+
 def forget() -> None:
     """Forget what was learned, for the next database of this process."""
     global _forms
     _urls.clear()
     _forms = ()
-
-
-def learn_environment() -> None:
-    """The same, for the URLs of the environment."""
-    learn(*(os.environ.get(name) for name in VARIABLES))
 
 
 def mask(text: str, before: str = "") -> str:

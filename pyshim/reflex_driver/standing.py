@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from alembic.script.revision import ResolutionError
+from alembic.script.revision import ResolutionError, RevisionError
 from alembic.util import CommandError
 from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError
@@ -128,7 +128,13 @@ def compare(script: ScriptDirectory, rows: Sequence[str]) -> Revisions:
     # What an unknown revision holds, and so what is left to do, can't be told.
     newest_first: list[Script] = []
     if not unknown:
-        newest_first = list(script.iterate_revisions("heads", tuple(known), implicit_base=True))
+        try:
+            newest_first = list(script.iterate_revisions("heads", tuple(known), implicit_base=True))
+        except RevisionError as exc:  # one row is of a revision that another's follows
+            raise CommandError(
+                f"The version table can't be right: {exc}. `upgrade` would say the same; "
+                "`stamp --purge REVISION` writes the table anew"
+            ) from exc
     return Revisions(sorted(known) + sorted(unknown), sorted(unknown), newest_first[::-1])
 
 

@@ -61,10 +61,14 @@ def add_command(subparsers: _SubParsersAction[Any], program: str, seconds: Any) 
     )
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="Show all that is pending, not ten."
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="Show every revision, where there are more than ten.",
     )
-    names = ["program", "check", "wait", "json", "verbose"]
-    parser.set_defaults(program=program, cmd=(status, [], names))
+    names = ["program", "check", "wait", "json", "verbose", "brief"]
+    # With --each, where each database has a line, it is brief.
+    parser.set_defaults(program=program, cmd=(status, [], names), brief=False)
 
 
 def status(
@@ -75,6 +79,7 @@ def status(
     wait: float | None,
     json: bool,
     verbose: bool,
+    brief: bool,
 ) -> None:
     """The command. Raises NotAtHeadError once it has printed where the databases stand."""
     until = None if wait is None else time.monotonic() + wait
@@ -84,6 +89,8 @@ def status(
         raise CommandError("env.py has run no migrations, so there is no database to look at")
     if json:
         _print_json(script, standings)
+    elif brief and not verbose:
+        screen.show_briefly(script, standings)
     else:
         screen.show(script, standings, program=program, verbose=verbose)
     behind = [s for s in standings if not s.revisions.up_to_date]

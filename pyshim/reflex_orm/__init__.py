@@ -33,9 +33,10 @@ SQLALCHEMY_POOL_TIMEOUT       seconds to wait for a free connection (30)
 ============================  =========================================================
 
 Anything else that `sqlalchemy.create_engine` takes goes through `configure`.
+`using` takes another database for a while, `dispose` and `adispose` end engines.
 """
 
-from ._engines import async_engine, configure, engine
+from ._engines import adispose, async_engine, configure, dispose, engine
 from ._errors import (
     ConfigureError,
     Error,
@@ -46,13 +47,15 @@ from ._errors import (
     URLNotSetError,
     WrongDriverError,
 )
+from ._options import EngineOptions
 from ._sessions import asession, session
-from ._urls import url
+from ._target import url, using
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ConfigureError",
+    "EngineOptions",
     "Error",
     "EventLoopError",
     "MissingDriverError",
@@ -60,10 +63,13 @@ __all__ = [
     "URLError",
     "URLNotSetError",
     "WrongDriverError",
+    "adispose",
     "asession",
     "async_engine",
     "configure",
+    "dispose",
     "engine",
     "session",
     "url",
+    "using",
 ]

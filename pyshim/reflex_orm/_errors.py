@@ -18,7 +18,7 @@ class URLError(Error, ValueError):
 
 
 class WrongDriverError(Error):
-    """A sync driver where an async one is needed, or the other way round."""
+    """A sync driver or connection where an async one is needed, or the other way round."""
 
 
 class MissingDriverError(Error, ImportError):
@@ -30,7 +30,7 @@ class SettingError(Error, ValueError):
 
 
 class ConfigureError(Error, RuntimeError):
-    """`configure` was called a second time, or after the first engine was made."""
+    """`configure` was given an unknown option, other options than before, or came too late."""
 
 
 class EventLoopError(Error, RuntimeError):

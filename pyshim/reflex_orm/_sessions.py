@@ -6,7 +6,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from . import _target
 from ._engines import async_engine, engine
+
+# On a connection of `using`: a commit ends a savepoint, and not the connection's transaction.
+_WITHIN: dict[str, Any] = {"join_transaction_mode": "create_savepoint"}
 
 
 def session(url: str | URL | None = None, **session_options: Any) -> Session:
@@ -23,6 +27,9 @@ def session(url: str | URL | None = None, **session_options: Any) -> Session:
     Raises:
         Error: there is no usable engine; `engine` lists the cases.
     """
+    connection = _target.sync_connection(url)
+    if connection is not None:
+        return Session(connection, **{**_WITHIN, **session_options})
     return Session(engine(url), **session_options)
 
 
@@ -43,4 +50,7 @@ def asession(url: str | URL | None = None, **session_options: Any) -> AsyncSessi
     Raises:
         Error: there is no usable engine; `async_engine` lists the cases.
     """
+    connection = _target.async_connection(url)
+    if connection is not None:
+        return AsyncSession(connection, **{**_WITHIN, **session_options})
     return AsyncSession(async_engine(url), **session_options)

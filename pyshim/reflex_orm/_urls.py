@@ -1,30 +1,22 @@
 """Which database: reading the URL, and showing it without its secrets."""
 
 import os
+import re
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from . import _unreachable
 from ._errors import URLError, URLNotSetError
 
 VARIABLE = "REFLEX_DB_URL"
 ASYNC_VARIABLE = "REFLEX_ASYNC_DB_URL"
 ARGUMENT = "the url argument"
 
+_NEW_LINE = re.compile("[\r\n]")
 _EXAMPLE = "postgresql+psycopg://user:password@localhost:5432/shop"
-
-
-def url() -> URL:
-    """Return the `sqlalchemy.URL` in ``REFLEX_DB_URL``.
-
-    The variable is read on each call; nothing is connected. ``str()`` of the
-    result shows the password as ``***``.
-
-    Raises:
-        URLNotSetError: the variable is unset, empty or blank.
-        URLError: it does not hold a SQLAlchemy URL.
-    """
-    return resolve(None, VARIABLE)[0]
 
 
 def resolve(given: str | URL | None, *variables: str) -> tuple[URL, str]:
@@ -52,14 +44,24 @@ def dialect_class(url: URL, origin: str) -> type[Dialect]:
         ) from None
 
 
+def check_host(url: URL, origin: str, options: Mapping[str, Any]) -> None:
+    """Refuse a host that no driver can reach, unless it is not the URL that is connected to."""
+    if options.keys() & {"creator", "async_creator", "pool"}:
+        return
+    advice = _unreachable.of_url(url)
+    if advice is not None:
+        raise URLError(f"{origin} has a host that can't work: {advice}")
+
+
 def display(url: URL) -> str:
     """Return the URL for a message: no password, and no query, which may hold one."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _parse(value: str | URL, origin: str) -> URL:
+    text = value.strip() if isinstance(value, str) else ""  # the newline of a secret's file
     try:
-        parsed = make_url(value)
+        parsed = make_url(text or value)
     except (ArgumentError, ValueError):  # ValueError: a port that is not a number
         parsed = None
     # Raised out here so that SQLAlchemy's error, which may quote the value, is not its context.
@@ -80,5 +82,11 @@ def _parse(value: str | URL, origin: str) -> URL:
         raise URLError(
             f"{origin} starts with {parsed.drivername}://, which SQLAlchemy does not take. "
             f"Write {correct.drivername}:// instead: {display(correct)}"
+        )
+    is_postgresql = parsed.get_backend_name() == "postgresql"
+    if is_postgresql and _NEW_LINE.search(text) and _NEW_LINE.search(parsed.database or ""):
+        raise URLError(
+            f"{origin} has a line break inside the database's name. "
+            "It must be one line (a name that does have one is written with %0A)."
         )
     return parsed

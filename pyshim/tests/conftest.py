@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol, TypeVar
@@ -17,7 +18,7 @@ from typing import Protocol, TypeVar
 import pytest
 from sqlalchemy import URL, NullPool, create_engine, make_url, text
 
-from reflex_orm import _engines
+import reflex_orm as orm
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ class NewDatabase(Protocol):
 
 
 class RunAsync(Protocol):
-    """Run a coroutine function in a new event loop, and dispose of the engines made in it."""
+    """Run a coroutine function in a new event loop."""
 
     def __call__(self, main: Callable[[], Awaitable[T]]) -> T: ...
 
@@ -47,9 +48,7 @@ def clean_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.startswith(("REFLEX_DB", "REFLEX_ASYNC", "SQLALCHEMY_")):
             monkeypatch.delenv(name)
     yield
-    for engine in _engines._engines.values():
-        engine.dispose()
-    _engines._engines.clear()
+    orm.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -97,16 +96,42 @@ def pg_url(new_database: NewDatabase) -> URL:
     return new_database()
 
 
+class Backends:
+    """The connections to a database, as its server sees them."""
+
+    def __init__(self, url: URL) -> None:
+        self._name = url.database
+        self._engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+
+    def count(self) -> int:
+        query = text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name")
+        with self._engine.connect() as connection:
+            return int(connection.execute(query, {"name": self._name}).scalar_one())
+
+    def fall_to(self, number: int) -> None:
+        """Wait until no more are left: a server ends a connection a moment after its client."""
+        deadline = time.monotonic() + 30
+        while self.count() > number:
+            assert time.monotonic() < deadline, f"{self.count()} connections stay open"
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@pytest.fixture
+def backends(pg_url: URL) -> Iterator[Backends]:
+    """Count the connections to `pg_url`."""
+    backends = Backends(pg_url)
+    yield backends
+    backends.close()
+
+
 @pytest.fixture
 def run_async() -> RunAsync:
     def run_async(main: Callable[[], Awaitable[T]]) -> T:
         async def run() -> T:
-            try:
-                return await main()
-            finally:
-                for (loop, _), engine in _engines._async_engines.items():
-                    if loop is asyncio.get_running_loop():
-                        await engine.dispose()
+            return await main()
 
         return asyncio.run(run())
 
@@ -121,7 +146,7 @@ def script() -> Script:
             for name, value in os.environ.items()
             if not name.startswith(("REFLEX_DB", "REFLEX_ASYNC", "SQLALCHEMY_", "PYTHON"))
         }
-        package = os.path.dirname(os.path.dirname(_engines.__file__))
+        package = os.path.dirname(os.path.dirname(orm.__file__))
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
             env={**inherited, "PYTHONPATH": package, **env},

@@ -1,10 +1,17 @@
 """Pool settings: the SQLALCHEMY_* variables and configure()."""
 
+import contextlib
+import importlib
+import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
-from sqlalchemy import QueuePool, StaticPool
+from sqlalchemy import Engine, QueuePool, StaticPool, dialects
+from sqlalchemy.engine.create import _pool_translate_kwargs
+from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import Pool
+from sqlalchemy.util import get_cls_kwargs
 
 import reflex_orm as orm
 from conftest import RunAsync, Script
@@ -215,19 +222,93 @@ def test_configure_keeps_one_memory_database(script: Script) -> None:
 @pytest.mark.parametrize(
     ("first", "message"),
     [
-        ("orm.configure(echo=False)", "Call configure() once"),
+        ("orm.configure(pool_size=3)", "configured already, with another echo and pool_size."),
+        ("orm.configure(echo=True)", "configured already, with another echo."),
         ('orm.engine("sqlite://")', "configure() came after the first engine"),
+        ("asyncio.run(make())", "None"),  # its loop is closed, and its engine with it
+        ('orm.engine("sqlite://"); orm.dispose()', "None"),
+        ('orm.configure(echo=True); orm.engine("sqlite://"); orm.dispose()', "None"),
     ],
 )
 def test_configure_once_and_first(script: Script, first: str, message: str) -> None:
     printed = script(
         f"""
-        import reflex_orm as orm
+        import asyncio, reflex_orm as orm
+        async def make(): orm.async_engine("sqlite+aiosqlite://")
         {first}
         try:
-            orm.configure(echo=False)
+            print(orm.configure(echo=False))
         except orm.ConfigureError as error:
             print(error)
         """
     )
     assert message in printed
+
+
+def test_configure_again_with_the_same(script: Script) -> None:
+    printed = script(
+        """
+        import json, reflex_orm as orm
+        for _ in range(3):
+            orm.configure(echo=False, json_serializer=json.dumps, connect_args={"timeout": 9})
+            orm.engine("sqlite://")
+        orm.dispose()
+        orm.configure(pool_pre_ping=False)
+        print(orm.engine("sqlite://").pool._pre_ping)
+        """
+    )
+    assert printed == "False\n"
+
+
+def test_a_typo_is_refused_at_once(script: Script) -> None:
+    printed = script(
+        """
+        import reflex_orm as orm
+        for options in ({"pool_sise": 5}, {"nonsense": 1}):
+            try:
+                orm.configure(**options)
+            except orm.ConfigureError as error:
+                print(error)
+        orm.configure(pool_size=5)
+        """
+    )
+    assert printed == (
+        "create_engine() has no option pool_sise. Did you mean pool_size?\n"
+        "create_engine() has no option nonsense.\n"
+    )
+
+
+def test_every_option_of_sqlalchemys_dialects_is_known() -> None:
+    ours = set(orm.EngineOptions.__annotations__)
+    for module in pkgutil.walk_packages(dialects.__path__, dialects.__name__ + "."):
+        with contextlib.suppress(ImportError):  # one of them subclasses a driver
+            for found in vars(importlib.import_module(module.name)).values():
+                if isinstance(found, type) and issubclass(found, DefaultDialect):
+                    taken = {name for name in get_cls_kwargs(found) if not name.startswith("_")}
+                    assert taken - ours <= {"dbapi", "compiler_linting"}, found
+    assert set(_pool_translate_kwargs.values()) - ours <= {"use_threadlocal"}
+    assert set(get_cls_kwargs(Engine)) - ours == {"url", "dialect"}
+
+
+def test_options_of_another_packages_dialect(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "foreign.py").write_text(
+        "from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite\n"
+        "class Foreign(SQLiteDialect_pysqlite):\n"
+        "    def __init__(self, foreign_option=None, **kw): super().__init__(**kw)\n"
+    )
+    info = tmp_path / "foreign-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[sqlalchemy.dialects]\nforeign = foreign:Foreign\nbroken = nowhere:Nothing\n"
+    )
+    printed = script(
+        f"""
+        import sys; sys.path.append(r"{tmp_path}")
+        import reflex_orm as orm
+        orm.configure(foreign_option=1)
+        print(orm.engine("foreign://").dialect.name)
+        orm.dispose()
+        """
+    )
+    assert printed == "sqlite\n"

@@ -15,7 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 from typing_extensions import assert_type
 
+options: orm.EngineOptions = {"echo": True, "connect_args": {"connect_timeout": 5}}
 orm.configure(pool_size=5)
+orm.configure(**options)
 assert_type(orm.url(), URL)
 assert_type(orm.engine(), Engine)
 assert_type(orm.engine("sqlite://"), Engine)
@@ -23,11 +25,19 @@ assert_type(orm.engine("sqlite://"), Engine)
 with orm.session(orm.url(), expire_on_commit=False) as s:
     assert_type(s, Session)
 
+with orm.using("sqlite://", async_url="sqlite+aiosqlite://"):
+    orm.dispose("sqlite://")
+with orm.engine().connect() as connection, orm.using(connection):
+    orm.dispose()
+
 
 async def main() -> None:
     assert_type(orm.async_engine(), AsyncEngine)
     async with orm.asession() as s:
         assert_type(s, AsyncSession)
+    async with orm.async_engine().connect() as connection:
+        with orm.using(connection):
+            await orm.adispose()
 
 
 try:
@@ -58,6 +68,17 @@ def test_a_users_file_passes_strict(tmp_path: Path) -> None:
 
 
 def test_a_mistake_is_found(tmp_path: Path) -> None:
-    done = check(tmp_path, "import reflex_orm as orm\norm.session(42)\norm.Session\n")
+    done = check(
+        tmp_path,
+        "import reflex_orm as orm\n"
+        "orm.session(42)\n"
+        "orm.Session\n"
+        "orm.configure(pool_sise=5)\n"
+        'orm.configure(pool_size="five")\n'
+        "orm.using(42)\n",
+    )
     assert 'error: Argument 1 to "session" has incompatible type "int"' in done.stdout
     assert 'error: Module has no attribute "Session"' in done.stdout
+    assert 'error: Unexpected keyword argument "pool_sise" for "configure"' in done.stdout
+    assert 'error: Argument "pool_size" to "configure" has incompatible type "str"' in done.stdout
+    assert 'error: Argument 1 to "using" has incompatible type "int"' in done.stdout

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import URL, make_url
 
 import reflex_orm as orm
-from conftest import Script
+from conftest import RunAsync, Script
 
 SECRET = "p4ssw0rd"
 
@@ -100,3 +100,68 @@ def test_a_wrong_url_is_explained_without_its_password(
     while error is not None:
         assert SECRET not in str(error)
         error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("around", ["{}\n", " {}", "\r\n{}\t\n"])
+def test_blanks_around_the_url_are_cut_off(
+    monkeypatch: pytest.MonkeyPatch, run_async: RunAsync, around: str
+) -> None:
+    value = around.format("postgresql+psycopg://ada:x@db/shop")
+    monkeypatch.setenv("REFLEX_DB_URL", value)
+    assert orm.url().database == "shop"
+    assert orm.engine().url.database == "shop"
+    assert orm.engine(value) is orm.engine()
+
+    async def main() -> None:
+        assert orm.async_engine().url.database == "shop"
+
+    run_async(main)
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (f"postgresql+psycopg://u:{SECRET}@%2Fvar%2Frun/d", "?host=/directory"),
+        (f"postgresql+psycopg://u:{SECRET}@/d?host=[::1]:5433", "?host=::1&port=5432"),
+        (f"postgresql+psycopg://u:{SECRET}@/d?host=h1:1,h2:2", "?host=h1:5432&host=h2:5433"),
+        (f"postgresql+psycopg://u:{SECRET}@/d?host=/run/.s.PGSQL.5432", "?host=/directory&port="),
+        (f"postgresql+psycopg://u:{SECRET}@h/my\nd", "%0A"),
+    ],
+)
+def test_what_no_driver_could_connect_to(run_async: RunAsync, value: str, advice: str) -> None:
+    with pytest.raises(orm.URLError) as caught:
+        orm.engine(value)
+    assert advice in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+    async def main() -> None:
+        with pytest.raises(orm.URLError) as caught:
+            orm.async_engine(value)
+        assert advice in str(caught.value)
+
+    run_async(main)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql+psycopg://u:p@h/my%0Adatabase",
+        "postgresql+psycopg://u:p@%2Ftmp,h2/d",
+        "postgresql+psycopg://u:p@%2Ftmp/d?hostaddr=10.0.0.1",
+        "postgresql+psycopg://u:p@/d?host=::1&port=5433",
+        "sqlite:////tmp/my\ndatabase",
+    ],
+)
+def test_what_looks_like_it_and_works(value: str) -> None:
+    orm.engine(value)
+
+
+def test_a_creator_makes_what_it_wants_of_a_url(script: Script) -> None:
+    """As libpq does, which decodes a host."""
+    script(
+        """
+        import reflex_orm as orm
+        orm.configure(creator=lambda: None)
+        orm.engine("postgresql+psycopg://u:p@%2Fvar%2Frun/d")
+        """
+    )

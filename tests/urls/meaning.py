@@ -26,6 +26,9 @@ import psycopg2.extensions
 from psycopg import Connection, conninfo, pq
 from sqlalchemy.engine import make_url
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../pyshim/reflex_driver"))
+import unreachable
+
 Meaning = dict[str, Any]
 os.environ["HOME"] = tempfile.mkdtemp()  # without .pgpass and certificates
 
@@ -36,7 +39,7 @@ class RefusedError(Exception):
 
 def options(text: str) -> dict[str, str]:
     """The run-time parameters in the server's options; other options as they are."""
-    words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\s\\])+", text)]
+    words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?a:\\.|[^\s\\])+", text)]
     found, rest = {}, iter(words)
     for word in rest:
         setting = next(rest, "") if word == "-c" else word[2:]
@@ -172,12 +175,17 @@ def from_pg8000(arguments: dict[str, Any]) -> Meaning:
 
 
 def meaning(text: str) -> Meaning:
+    text = text.strip()  # as each of the doors does
     try:
         url = make_url(text)
     except Exception as e:
         return {"error": type(e).__name__}
     if url.get_backend_name() not in ("postgresql", "postgres"):
         return {"error": "NotPostgres", "dialect": url.get_backend_name()}
+    if unreachable.of_url(url):
+        return {"error": "Unreachable"}
+    if re.search("[\r\n]", text) and re.search("[\r\n]", url.database or ""):
+        return {"error": "NewLine"}
     try:
         dialect = url.get_dialect()
         _, arguments = dialect().create_connect_args(url)
@@ -213,6 +221,7 @@ def cases(lines: list[str]) -> list[Meaning]:
             os.environ.update(environment)
             continue
         url = line.replace(r"\n", "\n").replace(r"\\", "\\")
+        url = re.sub(r"\\x([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), url)
         found.append({"url": url, "env": environment, **meaning(url)})
     return found
 

@@ -12,6 +12,7 @@ database. Both take and return JSON, and raise nothing.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -45,6 +46,7 @@ class _Worker:
     """What the databases of this process share."""
 
     request: dict[str, Any] = field(default_factory=dict)  # of start
+    descriptors: list[int] = field(default_factory=list)
     command: CommandLine | None = None
     isolation: Isolation | None = None
 
@@ -55,16 +57,16 @@ _worker = _Worker()
 def start(request: str) -> str:
     """Say whether the command can be run for each database.
 
-    `request` is that of `reflex_driver.main`, and `descriptors`, which are the
-    parent's and not for a forked child. The answer is a `failure.Outcome`, with
+    `request` has that of `reflex_driver.main`, and `descriptors`, which are Go's
+    and not for a forked child. The answer is a `failure.Outcome`, with
     `command`, which is empty where the help was asked for and is printed;
     `answers`, whether its output is what is asked for; and `verbose`.
     """
     try:
-        _worker.request = json.loads(request)
+        question = json.loads(request)
+        _worker.request, _worker.descriptors = question["request"], question["descriptors"]
         os.register_at_fork(after_in_child=_close_descriptors)
         secrets.learn_environment()
-        script.become(_worker.request["argv"])
         outcome, more = _start()
         _flush()
     except BaseException as exc:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are outcomes too
@@ -96,7 +98,7 @@ def run(request: str) -> str:
 
 
 def _close_descriptors() -> None:
-    for descriptor in _worker.request["descriptors"]:
+    for descriptor in _worker.descriptors:
         os.close(descriptor)
 
 
@@ -113,6 +115,8 @@ def _start() -> tuple[failure.Outcome, dict[str, Any]]:
     from ..commandline import CommandLine
     from .isolation import Isolation
 
+    gc.freeze()  # for good: databases come and go, and what is imported stays
+    script.become(_worker.request["argv"])
     _worker.command = CommandLine(_worker.request)
     options = _worker.command.parse()
     if isinstance(options, failure.Outcome):
@@ -123,6 +127,8 @@ def _start() -> tuple[failure.Outcome, dict[str, Any]]:
         return failure.Outcome("usage", message), {}
     if getattr(options, "sql", False):
         return failure.Outcome("usage", "--each connects to every database, and --sql to none"), {}
+    if "brief" in options:  # that of our `status`
+        _worker.command.subparsers.choices[name].set_defaults(brief=True)
     _worker.isolation = Isolation()
     return failure.Outcome("ok"), {
         "command": name,
@@ -140,6 +146,7 @@ def _run(question: dict[str, Any]) -> tuple[failure.Outcome, dict[str, Any]]:
     command.argv = question["argv"]
     with isolation:
         sys.argv[1:] = command.argv
+        sys.orig_argv[:] = [sys.executable, *sys.argv]
         os.environ.update(question["variables"])
         secrets.learn_environment()
         watch = Watch(question["expected"])

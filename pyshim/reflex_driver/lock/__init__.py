@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from ..progress import duration, say
 from . import mysql, postgresql, sqlite
-from .session import HeldError, Holder, LostError, NoLockError, Place
+from .session import HeldError, Holder, LostError, NoLockError, Place, running_loop
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -65,7 +65,9 @@ class Lock:
         self._timeout = timeout
         self._progress = progress
         self._verbose = verbose
-        self._sessions: list[tuple[str, Session]] = []  # with the server, or SQLite's file
+        # By the server, or SQLite's file; and by the event loop, which an asyncio
+        # driver's connection is of, where env.py may run one after the other.
+        self._sessions: dict[tuple[str, object], Session] = {}
         self._said: set[str] = set()
 
     def acquire(self, context: MigrationContext) -> None:
@@ -82,13 +84,15 @@ class Lock:
             place = kind.place(connection, context)
             if place is None:
                 return
-            of_server = [session for server, session in self._sessions if server == place.server]
-            if any(place.key in session.keys for session in of_server):
+            if any(
+                server == place.server and place.key in session.keys
+                for (server, _), session in self._sessions.items()
+            ):
                 return
-            session = next((session for session in of_server if session.usable()), None)
-            if session is None:
-                session = kind.open(connection, place)
-                self._sessions.append((place.server, session))
+            way = place.server, running_loop() if connection.dialect.is_async else None
+            if way not in self._sessions:
+                self._sessions[way] = kind.open(connection, place)
+            session = self._sessions[way]
             self._poll(session, place, connection)
             session.keys.add(place.key)
             if self._verbose:
@@ -101,9 +105,9 @@ class Lock:
 
     def check(self) -> None:
         """Raise LostError unless every key is held; one question for each server."""
-        for _, session in self._sessions:
-            if not session.usable():
-                continue
+        for (_, loop), session in self._sessions.items():
+            if loop not in (None, running_loop()):
+                continue  # it holds what it holds
             try:
                 held = session.holds(session.keys)
             except Exception as exc:
@@ -113,20 +117,20 @@ class Lock:
 
     def close(self) -> None:
         """Give everything back; for the end of the process."""
-        for _, session in self._sessions:
+        for session in self._sessions.values():
             session.close()
 
     def release(self) -> None:
         """Give everything back; for a process that goes on."""
-        for _, session in self._sessions:
+        for session in self._sessions.values():
             session.release()
-        self._sessions = []
+        self._sessions = {}
 
     def forked(self) -> None:
         """In a forked child: leave the lock to the parent."""
-        for _, session in self._sessions:
+        for session in self._sessions.values():
             session.abandon()
-        self._sessions = []
+        self._sessions = {}
 
     def _poll(self, session: Session, place: Place, connection: Connection) -> None:
         if session.take(place.key):

@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 # A replica has the same oid, and was started at another time, which everybody may read.
-_SERVER = """
+_SERVER = """(
     SELECT oid || ' since '
-        || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'),
-        datname
-    FROM pg_database WHERE datname = current_database()"""
+        || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')
+    FROM pg_database WHERE datname = current_database())"""
 
 # What speaks PostgreSQL's protocol and gives the same lock to everybody, or to nobody.
 _OTHERS = {"CockroachDB": "CockroachDB", "-YB-": "YugabyteDB"}
@@ -50,21 +49,24 @@ def place(connection: Connection, context: MigrationContext) -> Place:
     schema = version_schema(connection, context)
     with aside(connection) as fairy:
         refuse_others(str(ask(fairy, "SELECT version()")[0]))
-        server, database = ask(fairy, _SERVER)
-        schema = schema or ask(fairy, _schema_query(context.version_table))[0]
+        server, database, default_schema = ask(
+            fairy,
+            f"SELECT {_SERVER}, current_database(), {_schema_of(context.version_table)}",
+        )
+    schema = schema or default_schema
     text = f"reflex db\0{database}\0{schema}\0{context.version_table}"
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
     name = f"PostgreSQL's advisory lock {number}, of {database}.{schema}.{context.version_table}"
     return Place(server=str(server), key=str(number), name=name)
 
 
-def _schema_query(table: str) -> str:
+def _schema_of(table: str) -> str:
     """Where the table is, or will be. In hexadecimal, because quoting depends on settings."""
     name = f"convert_from(decode('{table.encode().hex()}', 'hex'), 'UTF8')"
-    return f"""
-        SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n
-            ON n.oid = c.relnamespace WHERE c.oid = to_regclass(quote_ident({name}))),
-            current_schema())"""
+    return f"""coalesce(
+        (SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.oid = to_regclass(quote_ident({name}))),
+        current_schema())"""
 
 
 def refuse_others(version: str) -> None:
@@ -93,26 +95,24 @@ class PostgreSQLSession(SQLSession):
         try:
             # First, so that nothing is set on a connection that others share.
             self._refuse_pooler()
-            self._refuse_other(place)
-            # The last is for what lies between, such as a NAT that forgets an idle connection.
-            self.ask(f"""
-                SELECT set_config('application_name', '{process_name()}', false),
-                       (SELECT count(set_config(name, '0', false)) FROM pg_settings
-                        WHERE name IN ('{_IDLE}', 'statement_timeout')),
-                       set_config('tcp_keepalives_idle', '60', false)""")
+            # The keepalives are for what lies between, such as a NAT that forgets who idles.
+            server = self.ask(f"""
+                SELECT {_SERVER},
+                    set_config('application_name', '{process_name()}', false),
+                    set_config('statement_timeout', '0', false),
+                    set_config('tcp_keepalives_idle', '60', false),
+                    CASE WHEN current_setting('{_IDLE}', true) IS NOT NULL  -- since 14
+                        THEN set_config('{_IDLE}', '0', false) END""")[0]
+            if server != place.server:  # a URL of several hosts may lead to one now, another then
+                way = LOCK_URL if self.direct else "it"
+                raise UnreachableError(
+                    f"{way} leads to another server or database than the migration's"
+                )
         except Exception as exc:
             self.close()
             if isinstance(exc, PoolerError | UnreachableError):
                 raise
             raise UnreachableError(exc) from exc
-
-    def _refuse_other(self, place: Place) -> None:
-        """A URL of several hosts may lead to one now, and to another then."""
-        if self.ask(_SERVER)[0] != place.server:
-            way = LOCK_URL if self.direct else "it"
-            raise UnreachableError(
-                f"{way} leads to another server or database than the migration's"
-            )
 
     def _refuse_pooler(self) -> None:
         """Raise PoolerError if the server's connection is given to others between transactions.
@@ -124,7 +124,7 @@ class PostgreSQLSession(SQLSession):
         the server's connections are shared.
         """
         ours = self.ask("SELECT pg_backend_pid()")[0]
-        if ours == _told_pid(self._fairy.driver_connection):
+        if ours == _told_pid(self.driver_connection()):
             return
         other = self.connect()
         try:

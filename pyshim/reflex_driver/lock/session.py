@@ -151,10 +151,6 @@ class Session(ABC):
         """Whether all are held still. May raise what the driver raises."""
         return True
 
-    def usable(self) -> bool:
-        """Whether it can be asked here; if not, it holds what it holds."""
-        return True
-
     def waiting(self, connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG002
         """Around the wait, for what the migration's connection needs meanwhile."""
         return contextlib.nullcontext()
@@ -184,7 +180,6 @@ class SQLSession(Session):
         direct = os.environ.get(LOCK_URL, "").strip()
         self.direct = bool(direct)
         self._is_async = connection.dialect.is_async
-        self._loop = _running_loop()
         self._engine = _same_driver(direct, connection.engine) if direct else connection.engine
         self._migrations = connection.connection.driver_connection
         before = _sockets()
@@ -218,13 +213,14 @@ class SQLSession(Session):
             raise UnreachableError(exc) from exc
         return fairy
 
+    def driver_connection(self) -> Any:
+        """The driver's own object; a detached fairy does not give it."""
+        assert self._fairy.dbapi_connection is not None
+        return self._engine.dialect.get_driver_connection(self._fairy.dbapi_connection)
+
     def ask(self, sql: str) -> list[Any]:
         """The first row that `sql` returns, on the lock's connection."""
         return ask(self._fairy, sql)
-
-    def usable(self) -> bool:
-        """An asyncio driver's connection is of one event loop; env.py may run another."""
-        return not self._is_async or self._loop is _running_loop()
 
     def sleep(self, longest: float) -> None:
         pause(longest, is_async=self._is_async)
@@ -313,7 +309,7 @@ def _same_driver(url: str, engine: Engine) -> Engine:
         raise UnreachableError(f"{LOCK_URL}: {exc}") from exc
 
 
-def _running_loop() -> object:
+def running_loop() -> object:
     """The event loop that this is called in, if any; asyncio is not imported for it."""
     asyncio = sys.modules.get("asyncio")
     return asyncio and asyncio._get_running_loop()
