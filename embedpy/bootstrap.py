@@ -90,7 +90,7 @@ def start(
     """
     import _reflex
 
-    _reflex.interrupted_by = 0
+    _reflex.interrupted_by, _reflex.cancelled = 0, False
     sys.argv[:] = argv
     if files:
         sys.meta_path.insert(0, MemoryImporter(files, cache))
@@ -138,6 +138,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
         if task.cancelled():
             raise error  # out of the loop, so that the program sees what it would without us
 
+    _reflex.cancelled = True
     main = main_task(frame)
     for task in asyncio.all_tasks(loop) if main is None else [main]:
         task.add_done_callback(ended)

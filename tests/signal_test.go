@@ -220,6 +220,8 @@ except KeyboardInterrupt:
 for i in range(200):
     op.execute("SELECT 1")
     time.sleep(0.005)  # for longer than a statement would be cancelled
+if "sqlite" in os.environ["REFLEX_DB_URL"]:
+    op.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000000) SELECT sum(i) FROM n")
 if os.environ.get("AGAIN"):
     sys.stderr.write("again\n"); sys.stderr.flush()
     time.sleep(600)`)

@@ -106,12 +106,12 @@ class Interrupts:
 
     def _end_statements(self) -> None:
         self._kill_running()
-        self._cancel(_of_aiosqlite)
         for pause in _PAUSES:  # a statement that was about to begin has not heard of it
             if self._over.acquire(timeout=pause):
                 return
             if _reflex.interrupted_by:
-                self._cancel(_of_aiosqlite)
+                if _reflex.cancelled:
+                    self._cancel(_of_aiosqlite)
                 continue
             self._cancel(_canceller)
             if pause >= _PATIENCE and self._connects():

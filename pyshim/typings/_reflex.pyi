@@ -3,6 +3,9 @@
 interrupted_by: int
 """The signal that has ended what the program did; 0 for none."""
 
+cancelled: bool
+"""Whether it did so by cancelling the task of an event loop."""
+
 class GoError(Exception):
     """A Go function returned an error."""
 
