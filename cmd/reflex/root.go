@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,7 @@ import (
 // run runs the command line and returns its exit status.
 func run(argv []string, inv *invocation) int {
 	inv.program = "reflex db"
-	args := inv.arguments(argv)
+	args := inv.arguments(slices.Clone(argv)) // cobra writes into its arguments, and Start may need these
 	root := newRootCommand(inv)
 	root.SetArgs(args)
 	err := root.Execute()
