@@ -81,7 +81,7 @@ lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
 	cd pyshim && $(RUFF) check . && $(RUFF) format --check . && $(LINT)/bin/mypy
 	$(RUFF) check --config pyshim/pyproject.toml --ignore D1,BLE $(SCRIPTS)
 	$(RUFF) format --check --config pyshim/pyproject.toml $(SCRIPTS)
-	cd pyshim && $(LINT)/bin/mypy ../embedpy/bootstrap.py ../embedpy/launch.py ../embedpy/probe.py
+	cd pyshim && $(LINT)/bin/mypy ../embedpy/bootstrap.py ../embedpy/bytecode.py ../embedpy/launch.py ../embedpy/probe.py
 
 $(LINT)/done: pyshim/lint-requirements.txt
 	$(PYTHON) -m venv --clear $(LINT)

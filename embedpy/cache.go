@@ -49,11 +49,12 @@ func newCacheKey(executable string) (key cacheKey, err error) {
 	return key, err
 }
 
-// cacheDirectory is where answers of interpreters and bytecode of
-// [Options].Modules are kept, for as long as they fit; "" is nowhere.
+// cacheDirectory is where answers of interpreters and bytecode ([Options].Modules)
+// are kept, for as long as they fit; "" is nowhere.
 //
-// What is in there is run, so nobody else may be able to put something there: a
-// directory that is not ours alone, as of another's HOME under sudo, is left.
+// What is in there is run, so nobody but root may be able to put something there: a
+// directory that is another's too, as in another's HOME under sudo, is left. One of
+// root's, as in a container's image, can be read.
 func cacheDirectory() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -87,7 +88,7 @@ func cacheDirectory() string {
 
 // isPrivate reports whether only this user, and root, can change what is in dir
 // and what is called dir: every directory on the way to it is theirs, or keeps
-// what belongs to others (/tmp). With own, dir itself must be this user's.
+// what belongs to others (/tmp). With own, dir itself must not be of that kind.
 func isPrivate(dir string, own bool) bool {
 	for {
 		info, err := os.Lstat(dir)
@@ -96,7 +97,7 @@ func isPrivate(dir string, own bool) bool {
 		}
 		stat, ok := info.Sys().(*syscall.Stat_t)
 		me := uint32(os.Geteuid())
-		if !ok || stat.Uid != me && (own || stat.Uid != 0) {
+		if !ok || stat.Uid != me && stat.Uid != 0 {
 			return false
 		}
 		if info.Mode().Perm()&0o022 != 0 && (own || info.Mode()&fs.ModeSticky == 0) {

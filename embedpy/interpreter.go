@@ -21,11 +21,11 @@ import (
 // Module is the Python module in which the functions of [Interpreter.Define] are.
 const Module = "_reflex"
 
-// The file in which bootstrap.py's frames appear, for the few who look.
-const bootstrapFile = "<embedpy>/bootstrap.py"
-
 //go:embed bootstrap.py
 var bootstrap string
+
+//go:embed bytecode.py
+var bytecode string
 
 // Python's main thread is the process's: signals and finalization depend on it.
 // In a guest this runs on a thread of Go's own, and Python has the main one.
@@ -47,7 +47,8 @@ type Options struct {
 	// such as "driver/__init__.py" for the module driver. They go before
 	// modules of the same name in the environment. Other files are there for
 	// pkgutil.get_data. All of it is read at the start. Their bytecode is kept
-	// in the user's cache directory, unless PYTHONDONTWRITEBYTECODE is set.
+	// in the user's cache directory; so is that of the environment's modules and
+	// of Python's own where Python can't or must not keep it (bytecode.py).
 	Modules fs.FS
 
 	// Guest is this program built as a shared library, compressed with gzip,
@@ -175,17 +176,10 @@ func readModules(modules fs.FS) (map[string][]byte, error) {
 
 // boot runs bootstrap.py and its start function. It holds the GIL.
 func (in *Interpreter) boot(argv []string, files map[string][]byte) error {
-	builtins := python3.PyImport_ImportModule("builtins")
-	if builtins == nil {
+	if module := execute("_embedpy_bytecode", "bytecode.py", bytecode); module == nil {
 		return in.exception()
 	}
-	defer builtins.DecRef()
-	code := invoke(builtins, "compile", bytesObject([]byte(bootstrap)), stringObject(bootstrapFile), stringObject("exec"))
-	if code == nil {
-		return in.exception()
-	}
-	defer code.DecRef()
-	if in.module = python3.PyImport_ExecCodeModuleEx("_embedpy", code, bootstrapFile); in.module == nil {
+	if in.module = execute("_embedpy", "bootstrap.py", bootstrap); in.module == nil {
 		return in.exception()
 	}
 
@@ -223,6 +217,23 @@ func (in *Interpreter) boot(argv []string, files map[string][]byte) error {
 		capi.NoteSignal(sig, in.signals.write)
 	}
 	return nil
+}
+
+// execute makes a module of a source. Its frames appear in a file of <embedpy>,
+// for the few who look.
+func execute(module, file, source string) *python3.PyObject {
+	file = "<embedpy>/" + file
+	builtins := python3.PyImport_ImportModule("builtins")
+	if builtins == nil {
+		return nil
+	}
+	defer builtins.DecRef()
+	code := invoke(builtins, "compile", bytesObject([]byte(source)), stringObject(file), stringObject("exec"))
+	if code == nil {
+		return nil
+	}
+	defer code.DecRef()
+	return python3.PyImport_ExecCodeModuleEx(module, code, file)
 }
 
 // numbers is a Python list of ints.

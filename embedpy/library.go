@@ -92,7 +92,7 @@ func unpackInto(dir string, compressed []byte) (path string, err error) {
 // private reports whether nobody but this user (and root) can write to a file.
 func private(info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(stat.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
+	return ok && (stat.Uid == 0 || int(stat.Uid) == os.Geteuid()) && info.Mode().Perm()&0o022 == 0
 }
 
 // intact reports whether the file at path is the library: a run that was killed

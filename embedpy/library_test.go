@@ -94,9 +94,6 @@ func TestUnpackElsewhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("XDG_CACHE_HOME", t.TempDir())
 			dir := cacheDirectory()
-			if err := os.Mkdir(dir, 0o700); err != nil {
-				t.Fatal(err)
-			}
 			if err := prepare(dir); os.IsPermission(err) {
 				t.Skip(err)
 			} else if err != nil {
