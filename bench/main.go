@@ -5,10 +5,11 @@
 //
 // The two take turns, A B A B, so that what else the machine does falls on both.
 // Wall and CPU are medians of the ratios within a pair; memory is the peak of
-// the process, as a ratio and as a difference. Then it shows what the migration
-// lock costs on PostgreSQL (lock.go), that `reflex --help` and `reflex version
-// --short` are quick and open no libpython, and how --each compares with what
-// one would write in a shell (each.go).
+// the process, as a ratio and as a difference. Then it compares the form in which
+// Python loads the command (guest.go), and runs where Python writes no bytecode
+// (first.go); it shows what the migration lock costs on PostgreSQL (lock.go), that
+// `reflex --help` and `reflex version --short` are quick and open no libpython, and
+// how --each compares with what one would write in a shell (each.go).
 package main
 
 import (
@@ -31,6 +32,9 @@ import (
 
 // requirements of the environment that both commands run in.
 var requirements = []string{"alembic==1.20.1", "sqlalchemy>=2.0.58,<2.2", "psycopg[binary]"}
+
+// commands that are compared.
+var commands = []string{"heads", "history", "current", "upgrade head"}
 
 func main() {
 	pairs := flag.Int("pairs", 12, "`pairs` of runs for a small project; a large one gets fewer")
@@ -63,14 +67,21 @@ func run(pairs, most, databases int, python string) error {
 		alembic: filepath.Join(env, "bin", "alembic"),
 		env: append(clean(os.Environ()), "VIRTUAL_ENV="+env, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
 			"REFLEX_DB_URL=sqlite:///app.db"),
+		build: append(os.Environ(), "PKG_CONFIG="+filepath.Join(root, "embedpy", "capi", "pkg-config")),
 	}
 	build := exec.Command("go", "build", "-o", b.reflex, "./cmd/reflex")
 	build.Dir = root
-	build.Env = append(os.Environ(), "PKG_CONFIG="+filepath.Join(root, "embedpy", "capi", "pkg-config"))
+	build.Env = b.build
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building reflex: %w\n%s", err, out)
 	}
 	if err := b.compareAll(dir, pairs, most); err != nil {
+		return err
+	}
+	if err := b.guest(dir, root, pairs); err != nil {
+		return err
+	}
+	if err := b.first(dir, max(1, pairs/2)); err != nil {
 		return err
 	}
 	if err := b.lockCost(dir, pairs); err != nil {
@@ -84,7 +95,7 @@ func run(pairs, most, databases int, python string) error {
 
 type bench struct {
 	reflex, alembic string
-	env             []string
+	env, build      []string // of what is measured, and of go build
 }
 
 func (b bench) compareAll(dir string, pairs, most int) error {
@@ -102,7 +113,7 @@ func (b bench) compareAll(dir string, pairs, most int) error {
 		if revisions >= 2000 {
 			n = max(3, pairs/3)
 		}
-		for _, command := range []string{"heads", "history", "current", "upgrade head"} {
+		for _, command := range commands {
 			if err := b.compare(table, project, revisions, strings.Fields(command), n); err != nil {
 				return err
 			}
