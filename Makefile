@@ -8,10 +8,13 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 PYTHON ?= python3
 CACHE  := $(CURDIR)/.cache
 LINT   := $(CACHE)/lint
+BIN    ?= bin/reflex
+GUEST  := cmd/reflex/guest.so.gz
 TIMEOUT ?= 45m
 FUZZTIME ?= 1m
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 PACKAGES    := ./...
 # examples/service is a module of its own, tested and linted with all the rest
 ALL          = $(filter ./...,$(PACKAGES))
@@ -23,8 +26,14 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## bin/reflex
-	go build -ldflags "-X main.release=$(VERSION)" -o bin/reflex ./cmd/reflex
+build: guest ## bin/reflex, with the library for a Python that has no libpython
+	go build -tags guest -trimpath -ldflags "-s -w -X main.release=$(VERSION)" -o $(BIN) ./cmd/reflex
+
+.PHONY: guest
+guest: ## the command as a library, which a Python loads: see embedpy/doc.go
+	go build -buildmode=c-shared -trimpath -ldflags "-s -w -X main.release=$(VERSION)" -o $(GUEST:.gz=) ./cmd/reflex
+	gzip -9nf $(GUEST:.gz=)
+	rm -f $(GUEST:.so.gz=.h)
 
 .PHONY: demo
 demo: build ## examples/shop, from models to a migrated SQLite database
@@ -34,6 +43,10 @@ demo: build ## examples/shop, from models to a migrated SQLite database
 test: ## all tests, on every interpreter found and a PostgreSQL of their own
 	go test -count=1 -timeout $(TIMEOUT) $(PACKAGES)
 	$(if $(ALL),cd examples/service && go test -count=1 -timeout $(TIMEOUT) ./...)
+
+.PHONY: test-guest
+test-guest: ## the tests of the command, with reflex inside of a Python that has no libpython
+	REFLEX_TEST_GUEST=1 go test -count=1 -timeout $(TIMEOUT) ./tests
 
 .PHONY: test-alembic
 test-alembic: ## Alembic's own tests in the embedded interpreter, on every interpreter found
@@ -64,10 +77,11 @@ lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
 	$(if $(ALL),cd examples/service && go vet ./... && go run $(STATICCHECK) ./...)
+	go run $(ACTIONLINT)
 	cd pyshim && $(RUFF) check . && $(RUFF) format --check . && $(LINT)/bin/mypy
 	$(RUFF) check --config pyshim/pyproject.toml --ignore D1,BLE $(SCRIPTS)
 	$(RUFF) format --check --config pyshim/pyproject.toml $(SCRIPTS)
-	cd pyshim && $(LINT)/bin/mypy ../embedpy/bootstrap.py ../embedpy/probe.py
+	cd pyshim && $(LINT)/bin/mypy ../embedpy/bootstrap.py ../embedpy/bytecode.py ../embedpy/launch.py ../embedpy/probe.py
 
 $(LINT)/done: pyshim/lint-requirements.txt
 	$(PYTHON) -m venv --clear $(LINT)
@@ -79,11 +93,28 @@ wheel: $(CACHE)/build/done ## dist/: the Python package, with the command inside
 	rm -rf dist
 	$(CACHE)/build/bin/python -m build --outdir dist pyshim
 
-$(CACHE)/build/done:
+# zig is a C compiler with every version of glibc in it.
+.PHONY: wheels
+wheels: $(CACHE)/build/done ## dist/: wheels and binaries for Linux with glibc 2.17 and later, on amd64 and arm64
+	rm -rf dist
+	$(CACHE)/build/bin/python -m build --sdist --outdir dist pyshim
+	$(MAKE) for-linux ARCH=amd64 MACHINE=x86_64
+	$(MAKE) for-linux ARCH=arm64 MACHINE=aarch64
+	cd dist && sha256sum * > SHA256SUMS
+
+.PHONY: for-linux
+for-linux: export CGO_ENABLED = 1
+for-linux: export GOARCH = $(ARCH)
+for-linux: export CC = $(CACHE)/build/bin/python -m ziglang cc -target $(MACHINE)-linux-gnu.2.17
+for-linux:
+	$(MAKE) build BIN=dist/reflex-linux-$(ARCH)
+	$(CACHE)/build/bin/python -m build --wheel --outdir dist pyshim
+
+$(CACHE)/build/done: Makefile
 	$(PYTHON) -m venv --clear $(CACHE)/build
-	$(CACHE)/build/bin/python -m pip install --quiet --disable-pip-version-check build
+	$(CACHE)/build/bin/python -m pip install --quiet --disable-pip-version-check build ziglang==0.17.1
 	touch $@
 
 .PHONY: clean
 clean: ## remove what was built and cached
-	rm -rf bin dist .cache
+	rm -rf bin dist .cache $(GUEST)

@@ -12,11 +12,14 @@ import os
 import signal
 import sys
 import zlib
+from _frozen_importlib_external import cache_from_source
 from importlib.machinery import ModuleSpec, SourceFileLoader
+
+from _embedpy_bytecode import header, keep, read, write
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all the rest
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import CodeType, FrameType, TracebackType
     from typing import Any, NoReturn
 
 ROOT = "<embedpy>/"
@@ -31,8 +34,8 @@ process = os.getpid()
 class MemoryImporter(SourceFileLoader):
     """Import modules from a dict of file name and content (PEP 451).
 
-    The bytecode is kept in the directory ``cache``, where there is one, as
-    Python keeps that of its files: compiling is most of the time an import takes.
+    The bytecode is kept in the directory ``cache``, where there is one: compiling
+    is most of the time an import takes.
     """
 
     def __init__(self, files: dict[str, bytes], cache: str) -> None:
@@ -61,24 +64,25 @@ class MemoryImporter(SourceFileLoader):
         return spec.origin
 
     def get_data(self, path: str) -> bytes:
-        if path.endswith(".pyc") and self.cache:
-            return super().get_data(self.cached(path))
         try:
             return self.files[path.removeprefix(ROOT)]
         except KeyError:
             raise FileNotFoundError(path) from None
 
-    def path_stats(self, path: str) -> dict[str, int]:
-        """What tells whether bytecode is of this source, in the place of a file's time."""
+    def get_code(self, fullname: str) -> CodeType | None:
+        if not self.cache or sys.implementation.cache_tag is None:
+            return super().get_code(fullname)
+        path = self.get_filename(fullname)
         source = self.get_data(path)
-        return {"mtime": zlib.crc32(source), "size": len(source)}
-
-    def set_data(self, path: str, data: Any, *, _mode: int = 0) -> None:
-        if self.cache:
-            super().set_data(self.cached(path), data, _mode=0o600)
-
-    def cached(self, path: str) -> str:
-        return os.path.join(self.cache, path.partition(ROOT)[2].replace("/", "."))
+        version = header(zlib.crc32(source), len(source))
+        name = cache_from_source(path).rpartition(ROOT)[2].replace("/", ".")
+        file = os.path.join(self.cache, name)
+        code: CodeType | None = read(file, version)
+        if code is None:
+            code = super().get_code(fullname)
+            if code is not None:
+                write(file, version, code)
+        return code
 
 
 def start(
@@ -90,6 +94,7 @@ def start(
     """
     import _reflex
 
+    keep(cache)
     _reflex.interrupted_by, _reflex.cancelled = 0, False
     sys.argv[:] = argv
     if files:

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -30,7 +31,7 @@ type stamp struct {
 type cacheEntry struct {
 	Key     cacheKey
 	Python  Python
-	Library stamp
+	Library stamp // zero if it has none
 }
 
 func newStamp(file string) (stamp, error) {
@@ -42,17 +43,18 @@ func newStamp(file string) (stamp, error) {
 }
 
 func newCacheKey(executable string) (key cacheKey, err error) {
-	key = cacheKey{Format: 1, Executable: executable}
+	key = cacheKey{Format: 2, Executable: executable}
 	key.Program, err = newStamp(executable)
 	key.Config, _ = newStamp(filepath.Join(filepath.Dir(filepath.Dir(executable)), "pyvenv.cfg"))
 	return key, err
 }
 
-// cacheDirectory is where answers of interpreters and bytecode of
-// [Options].Modules are kept, for as long as they fit; "" is nowhere.
+// cacheDirectory is where answers of interpreters and bytecode ([Options].Modules)
+// are kept, for as long as they fit; "" is nowhere.
 //
-// What is in there is run, so nobody else may be able to put something there: a
-// directory that is not ours alone, as of another's HOME under sudo, is left.
+// What is in there is run, so nobody but root may be able to put something there: a
+// directory that is another's too, as in another's HOME under sudo, is left. One of
+// root's, as in a container's image, can be read.
 func cacheDirectory() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -86,7 +88,7 @@ func cacheDirectory() string {
 
 // isPrivate reports whether only this user, and root, can change what is in dir
 // and what is called dir: every directory on the way to it is theirs, or keeps
-// what belongs to others (/tmp). With own, dir itself must be this user's.
+// what belongs to others (/tmp). With own, dir itself must not be of that kind.
 func isPrivate(dir string, own bool) bool {
 	for {
 		info, err := os.Lstat(dir)
@@ -95,7 +97,7 @@ func isPrivate(dir string, own bool) bool {
 		}
 		stat, ok := info.Sys().(*syscall.Stat_t)
 		me := uint32(os.Geteuid())
-		if !ok || stat.Uid != me && (own || stat.Uid != 0) {
+		if !ok || stat.Uid != me && stat.Uid != 0 {
 			return false
 		}
 		if info.Mode().Perm()&0o022 != 0 && (own || info.Mode()&fs.ModeSticky == 0) {
@@ -130,8 +132,13 @@ func (k cacheKey) load() *Python {
 	if json.Unmarshal(content, &entry) != nil || entry.Key != k {
 		return nil
 	}
-	if library, err := newStamp(entry.Python.Library); err != nil || library != entry.Library {
+	if library, err := newStamp(entry.Python.Library); entry.Python.Library != "" && (err != nil || library != entry.Library) {
 		return nil
+	}
+	for _, file := range strings.Split(entry.Python.Missing, "\n") {
+		if _, err := os.Stat(file); err == nil { // it has been installed
+			return nil
+		}
 	}
 	return &entry.Python
 }
@@ -143,7 +150,7 @@ func (k cacheKey) store(python *Python) {
 		return
 	}
 	library, err := newStamp(python.Library)
-	if err != nil {
+	if err != nil && python.Library != "" {
 		return
 	}
 	content, err := json.Marshal(cacheEntry{k, *python, library})

@@ -17,6 +17,40 @@
 // [Start] loads the one that belongs to the interpreter, so one binary serves
 // Python 3.10 to 3.14, with the packages of the environment that was found.
 //
+// # Guests
+//
+// Many interpreters have no libpython: pyenv's and Debian's are one piece each.
+// But every CPython gives its C API to extension modules. So the program, built a
+// second time with -buildmode=c-shared, can be one of them, and Python goes first:
+//
+//	with a libpython                  without: a guest
+//
+//	program                           program
+//	   │ dlopen                          │ execve
+//	   ▼                                 ▼
+//	libpython                         python
+//	                                     │ import
+//	                                     ▼
+//	                                  program, as a library
+//
+//	Start initializes Python.         Start attaches to Python.
+//	            Calls, signals and Close are the same.
+//
+// In both there is one process, with the same process id, arguments, streams and
+// environment, and from the attachment on everything is the same code. The
+// library travels in the program as [Options].Guest and is unpacked to the user's
+// cache directory at first use. A Python can also be where the program begins: a
+// wheel brings it as the module _reflex_db, with a console script that calls
+// _reflex_db.main(). [OnGuest] is where the program says what it does then.
+//
+// A Python that cannot start, as for a wrong PYTHONHOME, says so itself, as it does
+// under any command of the environment: exit status 1. Free-threaded builds are
+// refused, in both forms: nobody has tried them.
+//
+// A guest needs glibc or macOS: Go's shared libraries do not work with musl
+// (golang/go#13492). If Go's runtime itself crashes, a guest ends by SIGABRT and
+// the program by exit status 2.
+//
 // # Calls
 //
 // Bytes go in and bytes come out of [Interpreter.Call]; what they mean is

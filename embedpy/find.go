@@ -17,10 +17,12 @@ type Python struct {
 	Executable  string // absolute, not resolved: VENV/bin/python
 	Version     string // "3.12.1"
 	FullVersion string // sys.version, which libpython must repeat
-	Library     string // the libpython to load
+	Library     string // the libpython to load; "" if it has none
 	Prefix      string // the virtual environment, or else BasePrefix
 	BasePrefix  string // the installation
 	Source      string // what led to it: "VIRTUAL_ENV", ".venv", "PATH", …
+
+	Missing string // the files that Library could have been, one a line, if it is ""
 }
 
 // FindOptions say where [Find] looks. The zero value is the current directory
@@ -48,9 +50,15 @@ type FindOptions struct {
 // Find asks the interpreter about itself, which takes about 40 ms, and keeps the
 // answer in the user's cache directory until the interpreter changes.
 //
-// The error is a [*NotFoundError], or a [*LibraryError] if the interpreter has
-// no libpython that can be loaded.
+// A Python that has loaded this program is not asked: see [OnGuest]. If it is the
+// one that the order leads to, it is what Find returns, and where this process
+// was replaced by it, that decides.
+//
+// The error is a [*NotFoundError].
 func Find(ctx context.Context, opts FindOptions) (*Python, error) {
+	if host != nil && host.chosen {
+		return &host.Python, nil
+	}
 	if opts.Environ == nil {
 		opts.Environ = os.Getenv
 	}
@@ -81,6 +89,9 @@ func Find(ctx context.Context, opts FindOptions) (*Python, error) {
 	}
 	if env := opts.Environ("CONDA_PREFIX"); env != "" {
 		return f.use(ctx, "CONDA_PREFIX", f.environment(env))
+	}
+	if host != nil {
+		return &host.Python, nil
 	}
 	if self, err := os.Executable(); err == nil {
 		if env := filepath.Dir(filepath.Dir(self)); isEnvironment(env) {
@@ -131,6 +142,10 @@ func (f finder) absolute(path string) string {
 
 // use is the interpreter, or why it cannot be used.
 func (f finder) use(ctx context.Context, source, executable string) (*Python, error) {
+	if host.is(executable) {
+		host.Source = source
+		return &host.Python, nil
+	}
 	python, err := inspect(ctx, f.dir, executable)
 	return finish(python, err, source, executable)
 }

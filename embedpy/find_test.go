@@ -224,7 +224,11 @@ func TestLibraryError(t *testing.T) {
 		executable: "/usr/bin/python3", version: "3.12.1", implementation: "cpython", bits: "64",
 		basePrefix: "/nowhere", libdir: "/install/lib", ldlibrary: "libpython3.12.a", multiarch: "x86_64-linux-gnu",
 	}
-	_, err := f.python("/usr/bin/python3")
+	python, err := f.python("/usr/bin/python3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = noLibrary(python)
 	var missing *LibraryError
 	if !errors.As(err, &missing) || missing.Fix == "" {
 		t.Fatalf("%v", err)
@@ -299,5 +303,13 @@ func TestCache(t *testing.T) {
 	write(t, filepath.Dir(files[0]), "a file in the place of the directory")
 	if got := find(); *got != want {
 		t.Errorf("an unwritable cache: %+v", got)
+	}
+}
+
+// Objects of a free-threaded build have another layout: it is refused by name.
+func TestFreeThreaded(t *testing.T) {
+	f := facts{implementation: "cpython", version: "3.13.0", abiflags: "t", bits: "64"}
+	if _, err := f.python("/opt/python3.13t"); err == nil || !strings.Contains(err.Error(), "free-threaded") {
+		t.Errorf("it is not refused: %v", err)
 	}
 }

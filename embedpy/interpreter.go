@@ -21,16 +21,19 @@ import (
 // Module is the Python module in which the functions of [Interpreter.Define] are.
 const Module = "_reflex"
 
-// The file in which bootstrap.py's frames appear, for the few who look.
-const bootstrapFile = "<embedpy>/bootstrap.py"
-
 //go:embed bootstrap.py
 var bootstrap string
 
+//go:embed bytecode.py
+var bytecode string
+
 // Python's main thread is the process's: signals and finalization depend on it.
+// In a guest this runs on a thread of Go's own, and Python has the main one.
 func init() {
-	runtime.LockOSThread()
-	capi.Unblock()
+	if capi.OnMainThread() {
+		runtime.LockOSThread()
+		capi.Unblock()
+	}
 	time.AfterFunc(time.Hour, func() {}).Stop() // for its first timer Go opens its poller
 	capi.FreeDescriptors()
 }
@@ -44,13 +47,24 @@ type Options struct {
 	// such as "driver/__init__.py" for the module driver. They go before
 	// modules of the same name in the environment. Other files are there for
 	// pkgutil.get_data. All of it is read at the start. Their bytecode is kept
-	// in the user's cache directory, unless PYTHONDONTWRITEBYTECODE is set.
+	// in the user's cache directory; so is that of the environment's modules and
+	// of Python's own where Python can't or must not keep it (bytecode.py).
 	Modules fs.FS
+
+	// Guest is this program built as a shared library, compressed with gzip,
+	// for a Python that has no libpython: see the package's documentation.
+	Guest []byte
+
+	// Again is called before Start replaces this process: it takes back what the
+	// program has done to it, and returns the arguments to begin again with. It
+	// gets those of this process; nil means that these are right.
+	Again func(argv []string) []string
 }
 
 // An Interpreter is CPython running in this process. There is at most one, for
 // CPython cannot be unloaded; its methods are for the main goroutine.
 type Interpreter struct {
+	guest   bool                   // Python was there first, and ends itself
 	state   *python3.PyThreadState // of the main thread, while it has no GIL
 	module  *python3.PyObject      // bootstrap.py
 	goError *python3.PyObject      // the class _reflex.GoError
@@ -61,8 +75,14 @@ type Interpreter struct {
 
 var started atomic.Bool
 
-// Start loads py into this process and starts it. It works once, on the main
-// goroutine, which is bound to the main thread from the beginning.
+// Start begins py in this process. It works once, on the main goroutine, which is
+// bound to the main thread from the beginning.
+//
+// There are three ways. A Python that has loaded this program ([OnGuest]) is
+// attached to, unless its locale has another encoding than UTF-8. Where py has a
+// libpython, that is loaded and started. Otherwise Start does not return: with
+// opts.Guest, or the library that the program is, it replaces this process by py,
+// which loads the program; what it has done so far is then done again.
 //
 // The interpreter is what py.Executable would be: the same sys.executable,
 // sys.prefix and sys.path, the same PYTHON* variables, in UTF-8 mode. From here
@@ -80,27 +100,45 @@ func Start(py *Python, opts Options) (*Interpreter, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := capi.Load(py.Library); err != nil {
-		return nil, &LibraryError{Python: py, Reason: err.Error()}
-	}
-	if version := python3.Py_GetVersion(); version != py.FullVersion {
-		return nil, &LibraryError{Python: py,
-			Reason: fmt.Sprintf("the interpreter is %q, but %s is %q", py.FullVersion, py.Library, version),
-			Fix:    "Reinstall this Python, or choose another one."}
-	}
 	in := &Interpreter{}
-	if err := in.signals.listen(); err != nil {
-		return nil, fmt.Errorf("embedpy: a pipe for signals: %w", err)
+	switch {
+	case host != nil && py == &host.Python && host.utf8:
+		in.guest, host.interpreter = true, in
+		err = in.signals.listen()
+		capi.Attach()
+	case host != nil || py.Library == "":
+		return nil, becomeGuest(py, opts)
+	default:
+		err = in.load(py)
 	}
-	// UTF-8 mode: files and pipes are UTF-8 in any locale, as in Go.
-	if err := capi.Initialize([]string{py.Executable, "-X", "utf8"}); err != nil {
-		return nil, &LibraryError{Python: py, Reason: err.Error(), Fix: cmp.Or(variables(), remake(py.Executable))}
+	if err != nil {
+		return nil, err
 	}
 	if err := in.boot(opts.Argv, files); err != nil {
 		return nil, err
 	}
 	in.release()
 	return in, nil
+}
+
+// load loads libpython and starts it.
+func (in *Interpreter) load(py *Python) error {
+	if err := capi.Load(py.Library); err != nil {
+		return &LibraryError{Python: py, Reason: err.Error()}
+	}
+	if version := python3.Py_GetVersion(); version != py.FullVersion {
+		return &LibraryError{Python: py,
+			Reason: fmt.Sprintf("the interpreter is %q, but %s is %q", py.FullVersion, py.Library, version),
+			Fix:    "Reinstall this Python, or choose another one."}
+	}
+	if err := in.signals.listen(); err != nil {
+		return err
+	}
+	// UTF-8 mode: files and pipes are UTF-8 in any locale, as in Go.
+	if err := capi.Initialize([]string{py.Executable, "-X", "utf8"}); err != nil {
+		return &LibraryError{Python: py, Reason: err.Error(), Fix: cmp.Or(variables(), remake(py.Executable))}
+	}
+	return nil
 }
 
 // variables names those by which Python is told how to start: one of them may
@@ -138,17 +176,10 @@ func readModules(modules fs.FS) (map[string][]byte, error) {
 
 // boot runs bootstrap.py and its start function. It holds the GIL.
 func (in *Interpreter) boot(argv []string, files map[string][]byte) error {
-	builtins := python3.PyImport_ImportModule("builtins")
-	if builtins == nil {
+	if module := execute("_embedpy_bytecode", "bytecode.py", bytecode); module == nil {
 		return in.exception()
 	}
-	defer builtins.DecRef()
-	code := invoke(builtins, "compile", bytesObject([]byte(bootstrap)), stringObject(bootstrapFile), stringObject("exec"))
-	if code == nil {
-		return in.exception()
-	}
-	defer code.DecRef()
-	if in.module = python3.PyImport_ExecCodeModuleEx("_embedpy", code, bootstrapFile); in.module == nil {
+	if in.module = execute("_embedpy", "bootstrap.py", bootstrap); in.module == nil {
 		return in.exception()
 	}
 
@@ -188,6 +219,23 @@ func (in *Interpreter) boot(argv []string, files map[string][]byte) error {
 	return nil
 }
 
+// execute makes a module of a source. Its frames appear in a file of <embedpy>,
+// for the few who look.
+func execute(module, file, source string) *python3.PyObject {
+	file = "<embedpy>/" + file
+	builtins := python3.PyImport_ImportModule("builtins")
+	if builtins == nil {
+		return nil
+	}
+	defer builtins.DecRef()
+	code := invoke(builtins, "compile", bytesObject([]byte(source)), stringObject(file), stringObject("exec"))
+	if code == nil {
+		return nil
+	}
+	defer code.DecRef()
+	return python3.PyImport_ExecCodeModuleEx(module, code, file)
+}
+
 // numbers is a Python list of ints.
 func numbers[T ~int](values []T) *python3.PyObject {
 	list := python3.PyList_New(0)
@@ -198,6 +246,9 @@ func numbers[T ~int](values []T) *python3.PyObject {
 	}
 	return list
 }
+
+// Guest reports whether Python was there first and has loaded this program.
+func (in *Interpreter) Guest() bool { return in.guest }
 
 // acquire takes the GIL; release gives it back, so that Python's other threads
 // run while Go does.
@@ -293,6 +344,8 @@ func (in *Interpreter) Call(ctx context.Context, module, function string, arg []
 // Close flushes Python's stdout and stderr, waits for its threads that are not
 // daemons, runs its atexit handlers and ends it. The error is the flush's: what
 // was printed did not all arrive. SIGINT and SIGTERM then end the process.
+//
+// In a guest the program must then end too: it can't return to Python.
 func (in *Interpreter) Close() error {
 	if in.closed {
 		return nil
@@ -311,7 +364,7 @@ func (in *Interpreter) Close() error {
 	default:
 		_, err = in.result(result)
 	}
-	status := python3.Py_FinalizeEx()
+	status := python3.Py_FinalizeEx() // as Py_Exit does it, in a guest
 	in.signals.close()
 	if err != nil {
 		return fmt.Errorf("writing what Python printed: %w", err)

@@ -34,7 +34,7 @@ type unusable struct {
 func (e *unusable) Error() string { return e.reason }
 
 // inspect asks an interpreter about itself, or the cache about the interpreter.
-// The error is an *unusable, a *LibraryError, or the context's.
+// The error is an *unusable, or the context's.
 func inspect(ctx context.Context, dir, executable string) (*Python, error) {
 	if reason := missing(executable); reason != "" {
 		return nil, &unusable{reason: reason, fix: remake(executable), silent: true}
@@ -149,6 +149,8 @@ func (f *facts) python(executable string) (*Python, error) {
 		return nil, &unusable{reason: "is " + f.implementation + "; only CPython can be used"}
 	case major < 3 || major == 3 && minor < 10:
 		return nil, &unusable{reason: "is Python " + f.version + "; " + oldest + " or later is needed"}
+	case strings.Contains(f.abiflags, "t"):
+		return nil, &unusable{reason: "is a free-threaded Python; only builds with the GIL can be used yet"}
 	case f.bits != "64":
 		return nil, &unusable{reason: "is a " + f.bits + "-bit Python; this program needs a 64-bit one"}
 	}
@@ -169,10 +171,18 @@ func (f *facts) python(executable string) (*Python, error) {
 			return python, nil
 		}
 	}
-	return nil, &LibraryError{
+	python.Missing = strings.Join(tried, "\n")
+	return python, nil
+}
+
+// noLibrary is why a Python without libpython can't be used, where it can't load
+// this program either.
+func noLibrary(python *Python) error {
+	minor := python.Version[:strings.LastIndexByte(python.Version, '.')]
+	return &LibraryError{
 		Python: python,
-		Reason: "it has no shared libpython: none of\n  " + strings.Join(tried, "\n  "),
-		Fix:    installLibrary(python, fmt.Sprintf("%d.%d", major, minor)),
+		Reason: "it has no shared libpython: none of\n  " + strings.ReplaceAll(python.Missing, "\n", "\n  "),
+		Fix:    installLibrary(python, minor),
 	}
 }
 

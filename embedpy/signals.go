@@ -1,6 +1,7 @@
 package embedpy
 
 import (
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -50,7 +51,7 @@ func handledSignals() []syscall.Signal {
 func (s *signals) listen() error {
 	var ends [2]int
 	if err := syscall.Pipe(ends[:]); err != nil {
-		return err
+		return fmt.Errorf("embedpy: a pipe for signals: %w", err)
 	}
 	s.read, s.write = capi.OutOfTheWay(ends[0]), capi.OutOfTheWay(ends[1])
 	if err := syscall.SetNonblock(s.write, true); err != nil { // a signal handler must not wait

@@ -119,6 +119,15 @@ func (bad badInput) check(t *testing.T, project string, environment []string) {
 	if err != nil && ctx.Err() == nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
+	if venv.Guest() {
+		if strings.Contains(bad.message, "no shared libpython") {
+			t.Skip("a guest needs none")
+		}
+		// A Python that can't start says so itself: nothing of ours runs there yet.
+		if strings.Contains(stderr.String(), "Fatal Python error") && exit != nil {
+			return
+		}
+	}
 	if ctx.Err() != nil {
 		t.Errorf("no answer within %v", answerLimit)
 	} else if got := cmd.ProcessState.ExitCode(); got != bad.status {

@@ -78,7 +78,11 @@ func TestCompletionInShells(t *testing.T) {
 			bin := completionPrograms(t)
 			cmd := exec.Command(binary, shell.args...)
 			cmd.Dir = p.dir
-			cmd.Env = venv.CleanEnv("VIRTUAL_ENV="+p.python.Dir, "HOME="+t.TempDir(), "TERM=xterm", "LANG=C.UTF-8",
+			cache, err := os.UserCacheDir() // not in HOME, where the last TAB's process may still write to it
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Env = venv.CleanEnv("VIRTUAL_ENV="+p.python.Dir, "HOME="+t.TempDir(), "XDG_CACHE_HOME="+cache, "TERM=xterm", "LANG=C.UTF-8",
 				"INPUTRC=/dev/null", "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 50, Cols: 200})
 			if err != nil {

@@ -8,14 +8,17 @@
 //	exits STATUS CMD...  run CMD, which must end with exactly this status
 //
 // testdata/every runs on each interpreter found and with each driver, which is
-// in $DRIVER; testdata/once runs on the newest interpreter.
+// in $DRIVER; testdata/once runs on the newest interpreter, and testdata/guest on
+// one without libpython. With REFLEX_TEST_GUEST set, all of them run on that one.
 package tests
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,19 +40,47 @@ func TestMain(m *testing.M) {
 	os.Exit(pgtest.Main(m))
 }
 
-// reflex builds the command once and returns its directory.
-var reflex = sync.OnceValues(func() (string, error) {
+// reflex and withGuest build the command once and return its directory.
+var (
+	reflex    = sync.OnceValues(func() (string, error) { return build(venv.Guest()) })
+	withGuest = sync.OnceValues(func() (string, error) { return build(true) })
+)
+
+// build builds the command; with guest, like `make build`, which puts the library
+// for an interpreter without libpython into it.
+func build(guest bool) (string, error) {
 	dir, err := os.MkdirTemp("", "reflex-bin-")
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "reflex"), "./cmd/reflex")
+	options := []string{"build", "-o", filepath.Join(dir, "reflex")}
+	if guest {
+		archive := filepath.Join(dir, "guest.so.gz")
+		if err := command("make", "guest", "GUEST="+archive); err != nil {
+			return "", err
+		}
+		overlay, err := json.Marshal(map[string]map[string]string{
+			"Replace": {filepath.Join(venv.Root(), "cmd", "reflex", "guest.so.gz"): archive},
+		})
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o644); err != nil {
+			return "", err
+		}
+		options = append(options, "-tags", "guest", "-overlay", filepath.Join(dir, "overlay.json"))
+	}
+	return dir, command("go", append(options, "./cmd/reflex")...)
+}
+
+func command(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
 	cmd.Dir = venv.Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building reflex: %w\n%s", err, out)
+		return fmt.Errorf("building reflex: %s: %w\n%s", cmd, err, out)
 	}
-	return dir, nil
-})
+	return nil
+}
 
 func reflexDir(t testing.TB) string {
 	t.Helper()
@@ -69,18 +100,17 @@ func TestEveryInterpreter(t *testing.T) {
 			t.Parallel()
 			env := venv.Get(t, python, requirements...)
 			for _, driver := range drivers {
-				t.Run(driver, func(t *testing.T) { runScripts(t, "every", env, driver) })
+				t.Run(driver, func(t *testing.T) { runScripts(t, reflexDir(t), "every", env, driver) })
 			}
 		})
 	}
 }
 
 func TestOnce(t *testing.T) {
-	runScripts(t, "once", venv.Get(t, venv.Newest(t), requirements...), "")
+	runScripts(t, reflexDir(t), "once", venv.Get(t, venv.Newest(t), requirements...), "")
 }
 
-func runScripts(t *testing.T, dir string, env venv.Env, driver string) {
-	bin := reflexDir(t)
+func runScripts(t *testing.T, bin, dir string, env venv.Env, driver string) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", dir),
 		Setup: func(e *testscript.Env) error {
@@ -91,6 +121,10 @@ func runScripts(t *testing.T, dir string, env venv.Env, driver string) {
 			e.Setenv("REFLEX", filepath.Join(bin, "reflex"))
 			e.Setenv("SHOP", filepath.Join(venv.Root(), "examples", "shop"))
 			e.Setenv("LANG", "C.UTF-8")
+			e.Vars = slices.DeleteFunc(e.Vars, func(kv string) bool { // with it, crashes are Go's
+				return strings.HasPrefix(kv, "GOTRACEBACK=")
+			})
+			e.Setenv("XDG_CACHE_HOME", e.Getenv("WORK")+"/cache")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

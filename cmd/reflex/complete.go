@@ -137,6 +137,7 @@ func (inv *invocation) askDriver(ctx context.Context, args []string, word string
 		return found, err
 	}
 	defer restore()
+	inv.again = func(argv []string) []string { restore(); return argv }
 	timer := time.AfterFunc(completionLimit, func() { inv.abort(exitOK) })
 	defer timer.Stop()
 	_, python, err := startPython(ctx, inv, args)

@@ -205,6 +205,8 @@ func startPython(ctx context.Context, inv *invocation, args []string) (*embedpy.
 	interpreter, err := embedpy.Start(python, embedpy.Options{
 		Argv:    append([]string{inv.program}, args...),
 		Modules: reflexorm.Driver(),
+		Guest:   guest,
+		Again:   inv.again,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
+
+	"github.com/reflex-dev/reflex-orm/embedpy"
 )
 
 // A worker is a process of --each, as its parent sees it (each_worker.go is the
@@ -25,12 +27,12 @@ type worker struct {
 // group of its own: what a terminal sends to its foreground is for the parent,
 // which passes it on, once.
 func workerProcess(python string) (*exec.Cmd, error) {
-	self, err := os.Executable()
+	program, words, err := embedpy.Self("reflex", workerCommand, "--python="+python)
 	if err != nil {
 		return nil, err
 	}
 	return &exec.Cmd{
-		Path: self, Args: []string{"reflex", workerCommand, "--python=" + python},
+		Path: program, Args: words,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}, nil
 }

@@ -12,8 +12,18 @@
 //go:debug updatemaxprocs=0
 package main
 
-import "os"
+import (
+	"os"
+
+	"github.com/reflex-dev/reflex-orm/embedpy"
+)
+
+func init() {
+	embedpy.OnGuest(func(argv []string, again bool) int {
+		return run(argv, &invocation{abort: os.Exit, entered: again})
+	})
+}
 
 func main() {
-	os.Exit(Main(os.Args, os.Exit))
+	os.Exit(run(os.Args, &invocation{abort: os.Exit}))
 }

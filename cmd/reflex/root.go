@@ -4,16 +4,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-// Main runs the command line and returns its exit status. It calls abort only
-// to end the process in the middle of a run, at the second Ctrl-C.
-func Main(argv []string, abort func(status int)) int {
-	inv := &invocation{program: "reflex db", abort: abort}
-	args := inv.arguments(argv)
+// run runs the command line and returns its exit status.
+func run(argv []string, inv *invocation) int {
+	inv.program = "reflex db"
+	args := inv.arguments(slices.Clone(argv)) // cobra writes into its arguments, and Start may need these
 	root := newRootCommand(inv)
 	root.SetArgs(args)
 	err := root.Execute()
@@ -26,7 +26,12 @@ type invocation struct {
 	program   string // what a user types for `reflex db`
 	directory string // of -C; "" is the current one
 	python    string // of --python; "" is to be found
-	abort     func(status int)
+	entered   bool   // the directory, by the process that this one replaces
+
+	// again is embedpy.Options.Again.
+	again func(argv []string) []string
+	// abort ends the process in the middle of a run, at the second Ctrl-C.
+	abort func(status int)
 }
 
 // arguments are those of root. Called as reflex-db, the name under which the
@@ -88,7 +93,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 
 // enter changes to the directory that -C names.
 func (inv *invocation) enter() error {
-	if inv.directory == "" {
+	if inv.directory == "" || inv.entered {
 		return nil
 	}
 	if err := os.Chdir(inv.directory); err != nil {

@@ -29,8 +29,8 @@ func newVersionCommand(inv *invocation) *cobra.Command {
 		Short: "Say which reflex, Python, Alembic and SQLAlchemy are used",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintf(cmd.OutOrStdout(), "reflex      %s\n", version())
 			if short {
+				printVersion(cmd)
 				return nil
 			}
 			return printVersions(cmd, inv)
@@ -40,18 +40,27 @@ func newVersionCommand(inv *invocation) *cobra.Command {
 	return cmd
 }
 
+func printVersion(cmd *cobra.Command) {
+	fmt.Fprintf(cmd.OutOrStdout(), "reflex      %s\n", version())
+}
+
 func printVersions(cmd *cobra.Command, inv *invocation) error {
 	if err := inv.enter(); err != nil {
 		return err
 	}
 	python, interpreter, err := startPython(cmd.Context(), inv, nil)
+	printVersion(cmd) // not before: the process may be replaced
 	if err != nil {
 		return err
 	}
 	defer interpreter.Close()
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "Python      %s (%s)\n", python.Version, python.Executable)
-	fmt.Fprintf(out, "libpython   %s\n", python.Library)
+	if interpreter.Guest() {
+		fmt.Fprintln(out, "libpython   not used: this Python has loaded reflex, and not the other way round")
+	} else {
+		fmt.Fprintf(out, "libpython   %s\n", python.Library)
+	}
 
 	answer, err := interpreter.Call(cmd.Context(), driverModule, "versions", nil)
 	if err != nil {

@@ -57,6 +57,7 @@ typedef struct {
     int flags;
     const char *doc;
 } PyMethodDef;
+#define METH_NOARGS 0x0004
 #define METH_O 0x0008
 
 enum { Py_LT, Py_LE, Py_EQ, Py_NE, Py_GT, Py_GE };

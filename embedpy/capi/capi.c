@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #ifdef __linux__
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #endif
 #include <unistd.h>
@@ -61,7 +62,7 @@ static PyObject *object(const char *name) {
 
 const char *capi_load(const char *path) {
     /* GLOBAL: extension modules find Python's functions in the process. */
-    library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    library = dlopen(*path ? path : NULL, RTLD_NOW | RTLD_GLOBAL);
     if (!library || !dlsym(library, "Py_InitializeFromConfig")) return dlerror();
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         void *address = dlsym(library, functions[i].name);
@@ -84,6 +85,8 @@ static sigset_t mask_at_start;
 static void (*python_handler[NSIG])(int);
 static sigset_t noted; /* those that on_signal handles */
 static _Thread_local sigset_t mask_at_fork;
+static char **arguments; /* the process's own */
+static int argument_count;
 static int news = -1; /* a pipe: the signals that on_signal has seen */
 static atomic_int unsaid; /* SIGINTs of capi_interrupt's, which are nobody's news */
 
@@ -101,8 +104,10 @@ static int is_crash(int sig) {
    threads the mask that it finds (but for what ends a program, see on_signal),
    so the kernel has the main thread and Python's own to choose from, as it has
    in any Python program. */
-__attribute__((constructor(101))) static void before_go(void) {
+__attribute__((constructor(101))) static void before_go(int argc, char **argv) {
     sigset_t block;
+    arguments = argv;
+    argument_count = argc;
     sigfillset(&block);
     for (int sig = 1; sig < NSIG; sig++) {
         sigaction(sig, NULL, &at_start[sig]);
@@ -116,8 +121,9 @@ void capi_unblock(void) { pthread_sigmask(SIG_SETMASK, &mask_at_start, NULL); }
 /* Takes Go's handlers away, before Python looks: a default that Go has changed
    would be None to signal.getsignal, a SIGUSR1 that ends a program would not,
    and a crash would be two hundred lines about goroutines and status 2. Who
-   wants those sets GOTRACEBACK. */
-static void restore_signals(void) {
+   wants those sets GOTRACEBACK. Where Python runs already (guest.c), what it has
+   installed itself, such as faulthandler's, comes back in this way too. */
+void capi_restore_signals(void) {
     int keep_crashes = getenv("GOTRACEBACK") != NULL;
     for (int sig = 1; sig < NSIG; sig++)
         if (!(keep_crashes && is_crash(sig))) sigaction(sig, &at_start[sig], is_gos(sig) ? &gos : NULL);
@@ -238,12 +244,22 @@ static int initialize_by_struct(size_t argc, char *const *argv, char *error, siz
     return failed;
 }
 
-int capi_initialize(size_t argc, char *const *argv, char *error, size_t size) {
+static void settle(void) {
     main_thread = pthread_self();
     owner = getpid();
     capi_restore_limit();
-    restore_signals();
+    capi_restore_signals();
     pthread_atfork(before_fork, after_fork, after_fork_in_child);
+}
+
+void capi_attach(void) {
+    settle();
+    sigaction(SIGURG, &gos, NULL);
+    main_ident = PyThread_get_thread_ident();
+}
+
+int capi_initialize(size_t argc, char *const *argv, char *error, size_t size) {
+    settle();
     int failed = dlsym(library, "PyInitConfig_Create")
                      ? initialize_by_name(argc, argv, error, size)
                      : initialize_by_struct(argc, argv, error, size);
@@ -259,6 +275,21 @@ int capi_on_main_thread(void) {
 #else
     return pthread_main_np();
 #endif
+}
+
+/* For ps and top: what is shown of the process is what it was started with,
+   which has room, beginning with the word `first`. A last byte that is not NUL
+   tells the kernel that it is a title (fs/proc/base.c, get_mm_cmdline). */
+void capi_set_title(int first) {
+    if (!arguments || first >= argument_count) return;
+    char *to = arguments[0], *last = arguments[argument_count - 1], *end = last + strlen(last);
+#ifdef __linux__
+    const char *slash = strrchr(arguments[first], '/');
+    prctl(PR_SET_NAME, slash ? slash + 1 : arguments[first]);
+#endif
+    for (const char *from = arguments[first]; from < end; from++) *to++ = *from ? *from : ' ';
+    memset(to, 0, end - to);
+    *end = ' ';
 }
 
 /* ---- Go functions in Python ---- */

@@ -4,6 +4,7 @@ package wheel
 
 import (
 	"archive/zip"
+	"cmp"
 	"io"
 	"os"
 	"path/filepath"
@@ -75,30 +76,35 @@ func TestTheWheelHasThePackageAndTheCommand(t *testing.T) {
 	found := map[string]bool{}
 	for _, file := range archive.File {
 		top, rest, _ := strings.Cut(file.Name, "/")
-		found[rest] = true
-		if top != "reflex_orm" && !strings.HasPrefix(top, "reflex_orm-") {
+		found[cmp.Or(rest, top)] = true
+		if top != "reflex_orm" && top != "_reflex_db.abi3.so" && !strings.HasPrefix(top, "reflex_orm-") {
 			t.Errorf("the wheel puts %s into site-packages", file.Name)
 		}
-		if strings.HasPrefix(rest, "scripts/") && rest != "scripts/reflex-db" {
-			t.Errorf("the wheel brings the command %s", rest)
-		}
-		if rest == "METADATA" {
+		switch rest {
+		case "METADATA":
 			needs = requirements(t, file)
+		case "entry_points.txt":
+			if text := content(t, file); text != "[console_scripts]\nreflex-db = _reflex_db:main\n" {
+				t.Errorf("the wheel brings the commands %s", text)
+			}
 		}
 	}
-	for _, name := range []string{"__init__.py", "py.typed", "scripts/reflex-db"} {
+	for _, name := range []string{"__init__.py", "py.typed", "_reflex_db.abi3.so", "entry_points.txt"} {
 		if !found[name] {
 			t.Errorf("the wheel has no %s", name)
 		}
+	}
+	if info, err := os.Stat(wheel); err != nil || info.Size() > 6<<20 {
+		t.Errorf("the wheel has %d bytes: %v", info.Size(), err)
 	}
 	if want := []string{"alembic", "sqlalchemy"}; !slices.Equal(needs, want) {
 		t.Errorf("the wheel requires %v, not %v", needs, want)
 	}
 }
 
-func requirements(t *testing.T, metadata *zip.File) []string {
+func content(t *testing.T, packed *zip.File) string {
 	t.Helper()
-	file, err := metadata.Open()
+	file, err := packed.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,9 +113,14 @@ func requirements(t *testing.T, metadata *zip.File) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(text)
+}
+
+func requirements(t *testing.T, metadata *zip.File) []string {
+	t.Helper()
 	var names []string
-	for _, match := range regexp.MustCompile(`(?m)^Requires-Dist: (\w+)`).FindAllSubmatch(text, -1) {
-		names = append(names, string(match[1]))
+	for _, match := range regexp.MustCompile(`(?m)^Requires-Dist: (\w+)`).FindAllStringSubmatch(content(t, metadata), -1) {
+		names = append(names, match[1])
 	}
 	slices.Sort(names)
 	return names
@@ -162,8 +173,13 @@ orm.engine().dispose()
 // and a driver alone.
 func TestAFreshEnvironment(t *testing.T) {
 	wheel, _ := distribution(t)
+	pythons := map[string]func(t testing.TB) venv.Python{"static": venv.Static}
 	for _, python := range venv.Interpreters(t) {
-		t.Run(python.Version, func(t *testing.T) {
+		pythons[python.Version] = func(testing.TB) venv.Python { return python }
+	}
+	for name, find := range pythons {
+		t.Run(name, func(t *testing.T) {
+			python := find(t)
 			env := fresh(t, python, wheel, "psycopg[binary]", "aiosqlite")
 			run(t, command{env: bare(t)}, env.Bin("python"), "-W", "error", "-c", "import reflex_orm")
 
@@ -183,7 +199,8 @@ func use(t *testing.T, env venv.Env, variables ...string) {
 	project := t.TempDir()
 	write(t, filepath.Join(project, "shop.py"), models)
 	write(t, filepath.Join(project, "app.py"), app)
-	in := command{dir: project, env: append(bare(t), variables...)}
+	home := t.TempDir()
+	in := command{dir: project, env: append([]string{"PATH=/nonexistent", "HOME=" + home}, variables...)}
 
 	run(t, in, env.Bin("reflex-db"), "init", "--models", "shop:Base")
 	run(t, in, env.Bin("reflex-db"), "upgrade", "head")
@@ -196,6 +213,10 @@ func use(t *testing.T, env venv.Env, variables ...string) {
 		t.Errorf("the application printed %q", out)
 	}
 
+	if asked, _ := filepath.Glob(filepath.Join(home, ".cache", "reflex-orm", "python-*")); len(asked) > 0 {
+		t.Error("in its own environment, the command has asked an interpreter")
+	}
+
 	// As pipx puts it on PATH.
 	link := filepath.Join(t.TempDir(), "reflex-db")
 	if err := os.Symlink(env.Bin("reflex-db"), link); err != nil {
@@ -203,5 +224,36 @@ func use(t *testing.T, env venv.Env, variables ...string) {
 	}
 	if heads := run(t, in, link, "heads"); !strings.Contains(heads, "(head)") {
 		t.Errorf("through a link, the head is %q", heads)
+	}
+}
+
+// What pipx and uv's tools do: the command has an environment of its own, and
+// goes to that of the project.
+func TestTheCommandGoesToTheProject(t *testing.T) {
+	wheel, _ := distribution(t)
+	tool := fresh(t, venv.Newest(t), wheel)
+	project := venv.Get(t, venv.Static(t), "alembic==1.20.1", "sqlalchemy>=2.0.58,<2.2")
+	dir := t.TempDir()
+	version := func(variables ...string) string {
+		t.Helper()
+		return run(t, command{dir: dir, env: append(bare(t), variables...)}, tool.Bin("reflex-db"), "version")
+	}
+	for _, variables := range [][]string{{"VIRTUAL_ENV=" + project.Dir}, {"REFLEX_PYTHON=" + project.Bin("python")}} {
+		if out := version(variables...); !strings.Contains(out, "("+project.Bin("python")+")") {
+			t.Errorf("%s: %s", variables, out)
+		}
+	}
+	if out := version(); !strings.Contains(out, "("+tool.Dir) {
+		t.Errorf("by itself: %s", out)
+	}
+	if err := os.Symlink(project.Dir, filepath.Join(dir, ".venv")); err != nil {
+		t.Fatal(err)
+	}
+	if out := version(); !strings.Contains(out, dir+"/.venv/bin/python") {
+		t.Errorf("in a project with .venv: %s", out)
+	}
+	help := run(t, command{dir: dir, env: append(bare(t), "PYTHONVERBOSE=1")}, "/bin/sh", "-c", `"$0" --help 2>&1`, tool.Bin("reflex-db"))
+	if !strings.Contains(help, "import '_reflex_db'") || strings.Contains(help, "import 'sqlalchemy'") {
+		t.Error("--help imports SQLAlchemy")
 	}
 }
