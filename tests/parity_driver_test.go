@@ -94,7 +94,7 @@ import gc, logging, locale, signal, threading, warnings
 main = sys.modules["__main__"]
 print([os.path.realpath(sys.argv[0]), *sys.argv[1:]], os.path.realpath(main.__file__), main.__spec__, os.path.realpath(sys.path[1]))
 print([os.path.realpath(a) for a in sys.orig_argv], os.path.basename(sys.argv[0]) == "alembic", len(sys.path))
-print(sys.warnoptions, warnings.filters, gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() == 0, locale.setlocale(locale.LC_ALL))
+print(sys.warnoptions, [f for f in warnings.filters if "multi-threaded" not in str(f)], gc.isenabled(), gc.get_threshold(), locale.setlocale(locale.LC_ALL))
 print(threading.enumerate() == [threading.main_thread()], logging.root.level, logging.lastResort, sys.gettrace(), sys.getrecursionlimit(), sys.getswitchinterval())
 for name in "excepthook", "unraisablehook", "displayhook", "breakpointhook": print(getattr(sys, name) is getattr(sys, f"__{name}__"))
 for s in sys.stdin, sys.stdout, sys.stderr: print(s, type(s), type(getattr(s, "write")), s.line_buffering, s.errors, s.encoding, s.isatty(), vars(s))

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/reflex-dev/reflex-orm/embedpy"
-	"github.com/reflex-dev/reflex-orm/embedpy/capi"
 )
 
 // The worker's side of --each: one process with Python started once, which
@@ -85,7 +84,7 @@ func newParent() (*parent, error) {
 		if err != nil {
 			return nil, &usageError{fmt.Errorf("%s is for `reflex db COMMAND --each`", workerCommand)}
 		}
-		numbers = append(numbers, capi.OutOfTheWay(number))
+		numbers = append(numbers, embedpy.OutOfTheWay(number))
 	}
 	return &parent{
 		requests: json.NewDecoder(os.NewFile(uintptr(numbers[0]), "requests")),

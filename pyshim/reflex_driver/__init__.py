@@ -72,7 +72,8 @@ def versions(_request: str) -> str:
 
 def load() -> failure.Outcome | None:
     """Import Alembic and what runs it, once; the answer is why that can't be used."""
-    # What is imported stays; looking for garbage in it is a fifth of a short run.
+    # What is imported stays; looking for garbage in it, most of all when Python ends,
+    # is a fifth of a short run. Of this the project could know by the gc module alone.
     gc.disable()
     problem = _unusable_alembic()
     if problem is not None:
@@ -80,7 +81,6 @@ def load() -> failure.Outcome | None:
     from . import commandline  # noqa: F401
 
     gc.freeze()
-    gc.unfreeze()  # into the oldest generation
     gc.enable()
     return None
 
