@@ -48,6 +48,10 @@ test: ## all tests, on every interpreter found and a PostgreSQL of their own
 test-guest: ## the tests of the command, with reflex inside of a Python that has no libpython
 	REFLEX_TEST_GUEST=1 go test -count=1 -timeout $(TIMEOUT) ./tests
 
+.PHONY: test-arm64
+test-arm64: $(CACHE)/build/done ## the command for arm64 in Debian's Python for it, under qemu-user
+	go run ./tests/pgtest/run bash tests/arm64/test.sh $(CACHE)
+
 .PHONY: test-alembic
 test-alembic: ## Alembic's own tests in the embedded interpreter, on every interpreter found
 	REFLEX_TEST_FULL=1 go test -v -count=1 -timeout $(TIMEOUT) ./tests/alembicsuite

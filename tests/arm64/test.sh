@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Builds the library for arm64 and runs it in Debian's own Python for arm64, under
+# qemu-user, as the wheel's console script does: test.sh CACHE. CACHE/build has zig.
+# Debian's packages and the wheels stay in CACHE/arm64.
+#
+# `reflex` itself can't be run in this way: it starts the interpreter, for which
+# the kernel would have to know of qemu.
+set -euo pipefail
+set -m # else what runs in the background ignores SIGINT
+cd "$(dirname "$0")/../.."
+cache=$1/arm64 zig="$1/build/bin/python -m ziglang cc -target aarch64-linux-gnu.2.17"
+qemu=$(command -v qemu-aarch64-static || command -v qemu-aarch64) || {
+    echo "skipped: qemu-user is not installed: apt install qemu-user-static"
+    exit 0
+}
+command -v apt-get dpkg-deb >/dev/null || {
+    echo "skipped: Debian's packages are unpacked with apt-get and dpkg-deb"
+    exit 0
+}
+root=$cache/root
+mkdir -p "$cache"
+
+if ! [ -e "$cache/done" ]; then
+    rm -rf "$cache"
+    mkdir -p "$cache"/{state/lists/partial,archives/partial,wheels,root}
+    : >"$cache/status"
+    cat >"$cache/apt.conf" <<END
+APT { Architecture "arm64"; Architectures { "arm64"; }; Sandbox::User "root"; };
+Dir { State "$cache/state"; State::status "$cache/status"; Cache "$cache"; Cache::archives "$cache/archives"; };
+END
+    export APT_CONFIG=$cache/apt.conf
+    apt-get update -qq
+    apt-get install -qq -y --no-install-recommends --download-only python3 >/dev/null
+    unset APT_CONFIG
+    for package in "$cache"/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
+    version=$("$qemu" -L "$root" "$root/usr/bin/python3" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    platforms=(--platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64)
+    "$1/build/bin/python" -m pip download -q --disable-pip-version-check --only-binary :all: "${platforms[@]}" \
+        --python-version "$version" -d "$cache/wheels" alembic sqlalchemy greenlet tomli 'psycopg[binary]'
+    for wheel in "$cache"/wheels/*.whl; do "$1/build/bin/python" -m zipfile -e "$wheel" "$cache/site"; done
+    touch "$cache/done"
+fi
+
+CGO_ENABLED=1 GOOS=linux GOARCH=arm64 CC=$zig go build -buildmode=c-shared -trimpath -ldflags "-s -w" \
+    -o "$cache/site/_reflex_db.abi3.so" ./cmd/reflex
+
+project=$(mktemp -d)
+trap 'rm -rf "$project"' EXIT
+cp -R examples/shop/shop "$project/shop"
+cd "$project"
+mkdir bin
+printf 'import _reflex_db\n_reflex_db.main()\n' >bin/reflex-db
+for variable in $(compgen -v | grep -E '^(PYTHON|REFLEX_DB|VIRTUAL_ENV)'); do unset "$variable"; done
+export PYTHONPATH=$cache/site XDG_CACHE_HOME=$project/cache
+reflex() { exec "$qemu" -L "$root" "$root/usr/bin/python3" "$project/bin/reflex-db" "$@"; }
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+(reflex version)
+for driver in sqlite postgresql+psycopg; do
+    case $driver in
+    sqlite) export REFLEX_DB_URL=sqlite:///$project/app.db ;;
+    *) export REFLEX_DB_URL=${REFLEX_TEST_PG_URL/postgresql:/$driver:} ;;
+    esac
+    rm -rf alembic alembic.ini started
+    (reflex init --models shop.models:Base)
+    (reflex revision --autogenerate -m first)
+    grep -q create_table alembic/versions/*.py || fail "$driver: autogenerate has found no table"
+    (reflex upgrade head)
+    (reflex revision -m second)
+    second=$(echo alembic/versions/*_second.py)
+    printf '\n\ndef upgrade() -> None:\n    import time\n    op.execute("CREATE TABLE half (id INTEGER)")\n    open("started", "w").close()\n    time.sleep(120)\n' >>"$second"
+    before=$(reflex current 2>/dev/null)
+    for signal in INT TERM; do
+        rm -f started
+        (reflex upgrade head) &
+        run=$!
+        for _ in $(seq 600); do
+            [ -e started ] && break
+            kill -0 $run 2>/dev/null || break
+            sleep 0.1
+        done
+        [ -e started ] || fail "$driver: the upgrade has not begun"
+        kill -s $signal $run
+        status=0
+        wait $run || status=$?
+        [ $status = $((128 + $(kill -l $signal))) ] || fail "$driver: exit status $status after SIG$signal"
+        [ "$(reflex current 2>/dev/null)" = "$before" ] || fail "$driver: the revision is not rolled back"
+    done
+    sed -i 's/time.sleep(120)/pass/' "$second"
+    (reflex upgrade head) || fail "$driver: the next run does not finish" # the table half is not there
+    echo "ok: $driver"
+done
