@@ -56,6 +56,10 @@ def keep(cache: str) -> None:
     if not sys.dont_write_bytecode and all(os.access(p, os.W_OK) for p in places):
         return
     original = SourceFileLoader.get_code
+    pythons = cache_from_source.__code__.co_filename
+    for method in (original, SourceFileLoader.source_to_code):
+        if getattr(getattr(method, "__code__", None), "co_filename", "") != pythons:
+            return  # sitecustomize has a way of its own to compile
 
     def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
         if type(self) is not SourceFileLoader or self.name != fullname:
@@ -88,7 +92,7 @@ def keep(cache: str) -> None:
         return code
 
     # As importlib's, its frame is left out of a traceback.
-    get_code.__code__ = get_code.__code__.replace(co_filename=original.__code__.co_filename)
+    get_code.__code__ = get_code.__code__.replace(co_filename=pythons)
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
 
 

@@ -140,6 +140,29 @@ func TestBytecodeIsKept(t *testing.T) {
 	p.succeed(t, "current")
 }
 
+// Who changes what Python compiles still does.
+func TestBytecodeIsLeftToSitecustomize(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, "sqlite")
+	p.python = freshEnvironment(t)
+	const customize = "from importlib.machinery import SourceFileLoader as L\n" +
+		"old = L.get_code\n" +
+		"def get_code(self, name):\n" +
+		"    if name == 'alembic.op': print('asked for', name)\n" +
+		"    return old(self, name)\n" +
+		"L.get_code = get_code\n"
+	dir, cache := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "sitecustomize.py"), []byte(customize), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.env = append(p.env, "XDG_CACHE_HOME="+cache, "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH="+dir)
+	for range 2 {
+		if got := p.succeed(t, "current").stdout.String(); !strings.Contains(got, "asked for alembic.op") {
+			t.Errorf("the project's own loader is passed by:\n%s", got)
+		}
+	}
+}
+
 // A place that the user has named is the place.
 func TestBytecodeHasThePrefixOfTheUser(t *testing.T) {
 	t.Parallel()
