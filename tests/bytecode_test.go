@@ -26,7 +26,9 @@ cp -P "$FROM"/bin/python* "$TO"/bin
 for packages in "$FROM"/lib/python*/site-packages; do :; done
 to="$TO${packages#"$FROM"}"
 mkdir -p "$to"
-for name in alembic sqlalchemy mako markupsafe typing_extensions.py greenlet; do cp -R "$packages/$name" "$to"; done
+for name in alembic sqlalchemy mako markupsafe typing_extensions.py greenlet tomli; do
+	if [ -e "$packages/$name" ]; then cp -R "$packages/$name" "$to"; fi
+done
 find "$TO" -name __pycache__ -exec rm -r {} +
 `
 	cmd := exec.Command("sh", "-c", fresh)
