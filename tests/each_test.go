@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/creack/pty"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/reflex-dev/reflex-orm/tests/pgtest"
@@ -54,22 +53,6 @@ func (p *project) tenant(name string) *project {
 	other := *p
 	other.url = strings.ReplaceAll(p.url, "{}", name)
 	return &other
-}
-
-// replaceInEnv changes the project's env.py.
-func (p *project) replaceInEnv(t testing.TB, old, new string) {
-	t.Helper()
-	file := filepath.Join(p.dir, "alembic", "env.py")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), old) {
-		t.Fatalf("env.py has no %q", old)
-	}
-	if err := os.WriteFile(file, []byte(strings.Replace(string(text), old, new, 1)), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (p *project) write(t testing.TB, name, text string) {
@@ -237,7 +220,7 @@ func TestEachEndsAtAFailure(t *testing.T) {
 // A schema for each tenant, by Alembic's recipe for -x tenant=.
 func TestEachSchema(t *testing.T) {
 	p := newProject(t, "postgresql+psycopg")
-	p.replaceInEnv(t, "def run_on(connection: Connection) -> None:\n", `def run_on(connection: Connection) -> None:
+	p.edit(t, "def run_on(connection: Connection) -> None:\n", `def run_on(connection: Connection) -> None:
     from sqlalchemy import text
     tenant = context.get_x_argument(as_dictionary=True)["tenant"]
     connection.execute(text(f'SET search_path TO "{tenant}"'))
@@ -275,7 +258,7 @@ func TestEachWithCachedSettings(t *testing.T) {
 	names, list := tenants(t, p, 5)
 	p.reviseMany(t, 2)
 	p.write(t, "settings.py", "import os\nURL = os.environ['REFLEX_DB_URL']\n")
-	p.replaceInEnv(t, `os.environ.get("REFLEX_DB_URL", "")`, `__import__("settings").URL`)
+	p.edit(t, `os.environ.get("REFLEX_DB_URL", "")`, `__import__("settings").URL`)
 	run := p.succeed(t, "upgrade", "head", "--jobs", "1", "--each", list)
 	for _, name := range names {
 		p.tenant(name).wantRan(t, 2)
@@ -284,7 +267,7 @@ func TestEachWithCachedSettings(t *testing.T) {
 		t.Errorf("it is said %d times:\n%s", n, run.stderr.String())
 	}
 	// One that goes elsewhere in any process is a failure that names both.
-	p.replaceInEnv(t, `__import__("settings").URL`, `"sqlite:///`+filepath.Join(p.dir, "other.db")+`"`)
+	p.edit(t, `__import__("settings").URL`, `"sqlite:///`+filepath.Join(p.dir, "other.db")+`"`)
 	p.start(t, "upgrade", "head", "--jobs", "1", "--each", list).
 		wantError(t, 1, `env.py connects to sqlite:.*/other.db, and not to sqlite:.*/t000.db; nothing was run`)
 	if _, err := os.Stat(filepath.Join(p.dir, "other.db")); err == nil {
@@ -300,7 +283,7 @@ func TestEachWithWhatWorksOnce(t *testing.T) {
 	names, list := tenants(t, p, 4)
 	p.reviseMany(t, 1)
 	p.write(t, "models.py", "")
-	p.replaceInEnv(t, "config = context.config\n", `config = context.config
+	p.edit(t, "config = context.config\n", `config = context.config
 import models
 if hasattr(models, "again"): raise RuntimeError("that works once")
 models.again = True
@@ -336,7 +319,7 @@ seen = []
 def of_models(connection):
     seen.append("models")
 `)
-	p.replaceInEnv(t, "config = context.config\n", `config = context.config
+	p.edit(t, "config = context.config\n", `config = context.config
 import sys, signal, tempfile, warnings, models
 from sqlalchemy.pool import Pool
 name = os.environ["REFLEX_DB_URL"]
@@ -357,7 +340,7 @@ signal.signal(signal.SIGUSR1, lambda *_: None); sys.excepthook = print; sys.stdo
 @event.listens_for(Engine, "engine_connect")
 def dirty(connection): models.seen.append("dirty")
 `)
-	p.replaceInEnv(t, "if context.is_offline_mode():", "os.chdir(tempfile.mkdtemp())\nif context.is_offline_mode():")
+	p.edit(t, "if context.is_offline_mode():", "os.chdir(tempfile.mkdtemp())\nif context.is_offline_mode():")
 	run := p.succeed(t, "upgrade", "head", "-v", "--jobs", "1", "--each", list)
 	states := map[string][]string{}
 	for _, m := range regexp.MustCompile(`(?m)^(t\d+): STATE (.*)$`).FindAllStringSubmatch(run.stderr.String(), -1) {
@@ -490,31 +473,7 @@ func TestEachOnATerminal(t *testing.T) {
 	_, list := tenants(t, p, 5)
 	p.revise(t, `if "t003" in os.environ["REFLEX_DB_URL"]: raise ValueError("not this one")`)
 	terminal := func(args ...string) (*process, *os.File) {
-		cmd := p.command(t, args...)
-		primary, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 90})
-		if err != nil {
-			t.Skipf("no pseudo terminal here: %v", err)
-		}
-		t.Cleanup(func() { primary.Close() })
-		run := &process{cmd: cmd, ended: make(chan struct{})}
-		read := make(chan struct{})
-		go func() {
-			buffer := make([]byte, 4096)
-			for {
-				n, err := primary.Read(buffer)
-				_, _ = run.stderr.Write(buffer[:n])
-				if err != nil { // EIO at the end of the last process that has it open
-					close(read)
-					return
-				}
-			}
-		}()
-		go func() {
-			<-read
-			run.err = cmd.Wait()
-			close(run.ended)
-		}()
-		return run, primary
+		return onTerminal(t, p.command(t, args...), 90)
 	}
 	run, _ := terminal("upgrade", "head", "--keep-going", "--each", list)
 	run.wantError(t, 1, `(?s)\d+ done, \d+ failed, \d+ left.*5 databases: 4 ok, 1 failed`)
@@ -631,7 +590,7 @@ func TestEachWithAChattyEnvironment(t *testing.T) {
 	p := newProject(t, "sqlite")
 	_, list := tenants(t, p, 4)
 	p.reviseMany(t, 1)
-	p.replaceInEnv(t, "config = context.config\n", `config = context.config
+	p.edit(t, "config = context.config\n", `config = context.config
 import sys
 print('{"kind": "failed"}\n' * 3, flush=True)
 os.write(1, b'{"kind": "ok"}' + b'x' * 3_000_000)

@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/creack/pty"
 )
 
 // crowd is how many runs start at once.
@@ -204,35 +202,11 @@ func TestWaitingLine(t *testing.T) {
 	waiting.until(t, `(?m)^Waiting for another migration: `+strings.TrimPrefix(name, "held by ")+`; \S+ left$`)
 
 	const width = 60
-	cmd := p.command(t, "upgrade", "head")
-	primary, terminal, err := pty.Open()
-	if err != nil {
-		t.Skipf("no pseudo terminal here: %v", err)
-	}
-	defer primary.Close()
-	if err := pty.Setsize(primary, &pty.Winsize{Rows: 24, Cols: width}); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
-	onTerminal := startProcess(t, cmd)
-	terminal.Close()
-	read := make(chan struct{})
-	go func() {
-		buffer := make([]byte, 4096)
-		for {
-			n, err := primary.Read(buffer)
-			_, _ = onTerminal.stderr.Write(buffer[:n])
-			if err != nil { // EIO at the end of the last process that has it open
-				close(read)
-				return
-			}
-		}
-	}()
-	onTerminal.until(t, `(?s)(\rWaiting for another migration: pid.*){3}`)
+	run, _ := onTerminal(t, p.command(t, "upgrade", "head"), width)
+	run.until(t, `(?s)(\rWaiting for another migration: pid.*){3}`)
 	holder.signal(t, syscall.SIGKILL)
-	onTerminal.wantStatus(t, 0)
-	<-read
-	text := onTerminal.stderr.String()
+	run.wantStatus(t, 0)
+	text := run.stderr.String()
 	lines := strings.Split(text, "\r")
 	for _, line := range lines {
 		line, renewed := strings.CutSuffix(line, "\x1b[K")

@@ -253,7 +253,7 @@ func TestInterruptAtTheDebugger(t *testing.T) {
 		t.Run(driver, func(t *testing.T) {
 			p := newProject(t, driver)
 			p.revise(t, "breakpoint()\nop.execute('SELECT 1')")
-			run, terminal := onTerminal(t, p.command(t, "upgrade", "head"))
+			run, terminal := onTerminal(t, p.command(t, "upgrade", "head"), 80)
 			run.until(t, `\(Pdb\) `)
 			for i, typed := range []string{"\x03", "c\n"} {
 				if _, err := terminal.WriteString(typed); err != nil {
@@ -269,30 +269,33 @@ func TestInterruptAtTheDebugger(t *testing.T) {
 	}
 }
 
-// onTerminal starts a command on a terminal of its own. What it prints is in
-// the process's stderr.
-func onTerminal(t *testing.T, cmd *exec.Cmd) (*process, *os.File) {
+// onTerminal starts a command on a terminal of its own, of so many columns. What
+// it prints is in the process's stderr, all of it once that has ended.
+func onTerminal(t *testing.T, cmd *exec.Cmd, columns uint16) (*process, *os.File) {
 	t.Helper()
-	primary, terminal, err := pty.Open()
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: columns})
 	if err != nil {
 		t.Skipf("no pseudo terminal here: %v", err)
 	}
-	t.Cleanup(func() { primary.Close() })
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	run := startProcess(t, cmd)
-	terminal.Close()
+	run := &process{cmd: cmd, ended: make(chan struct{})}
 	go func() {
 		buffer := make([]byte, 4096)
 		for {
-			n, err := primary.Read(buffer)
+			n, err := terminal.Read(buffer)
 			_, _ = run.stderr.Write(buffer[:n])
 			if err != nil { // EIO at the end of the last process that has it open
-				return
+				break
 			}
 		}
+		run.err = cmd.Wait()
+		close(run.ended)
 	}()
-	return run, primary
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		terminal.Close() // a child that outlives it may have it open
+		<-run.ended
+	})
+	return run, terminal
 }
 
 // A crash ends the process as it does under Python, and says as much.

@@ -12,7 +12,6 @@ database. Both take and return JSON, and raise nothing.
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import sys
@@ -115,7 +114,6 @@ def _start() -> tuple[failure.Outcome, dict[str, Any]]:
     from ..commandline import CommandLine
     from .isolation import Isolation
 
-    gc.freeze()  # for good: databases come and go, and what is imported stays
     script.become(_worker.request["argv"])
     _worker.command = CommandLine(_worker.request)
     options = _worker.command.parse()
