@@ -2,8 +2,7 @@
 //
 // The data goes one way: the arguments to db.go, which finds and starts Python
 // (package embedpy) and hands them to the driver in pyshim/reflex_driver; the
-// driver's outcome comes back and becomes an exit status in exit.go. While
-// Alembic runs, the driver asks guard.go for the lock on the database.
+// driver's outcome comes back and becomes an exit status in exit.go.
 //
 // Go is kept from what a Python program could notice and this one has no use
 // for: open files of its control group, and a thread that reads them.
