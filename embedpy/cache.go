@@ -43,7 +43,7 @@ func newStamp(file string) (stamp, error) {
 }
 
 func newCacheKey(executable string) (key cacheKey, err error) {
-	key = cacheKey{Format: 2, Executable: executable}
+	key = cacheKey{Format: 3, Executable: executable}
 	key.Program, err = newStamp(executable)
 	key.Config, _ = newStamp(filepath.Join(filepath.Dir(filepath.Dir(executable)), "pyvenv.cfg"))
 	return key, err

@@ -305,11 +305,3 @@ func TestCache(t *testing.T) {
 		t.Errorf("an unwritable cache: %+v", got)
 	}
 }
-
-// Objects of a free-threaded build have another layout: it is refused by name.
-func TestFreeThreaded(t *testing.T) {
-	f := facts{implementation: "cpython", version: "3.13.0", abiflags: "t", bits: "64"}
-	if _, err := f.python("/opt/python3.13t"); err == nil || !strings.Contains(err.Error(), "free-threaded") {
-		t.Errorf("it is not refused: %v", err)
-	}
-}

@@ -11,7 +11,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/reflex-dev/reflex-orm/embedpy/capi"
 )
@@ -72,6 +74,8 @@ func unpackInto(dir string, compressed []byte) (path string, err error) {
 	}
 	path = filepath.Join(dir, fmt.Sprintf("reflex-%x.so", sha256.Sum256(compressed)))
 	if intact(path, compressed) {
+		now := time.Now()
+		os.Chtimes(path, now, now) // still in use, see removeUnused
 		return path, nil
 	}
 	temporary, err := os.CreateTemp(dir, ".reflex-*") // 0600
@@ -86,7 +90,24 @@ func unpackInto(dir string, compressed []byte) (path string, err error) {
 		os.Remove(temporary.Name())
 		return "", err
 	}
+	removeUnused(dir)
 	return path, nil
+}
+
+// unused is how long after its last start a library of another release is kept.
+const unused = 30 * 24 * time.Hour
+
+// removeUnused removes the libraries of releases that nobody starts any more,
+// and what a killed run has left of one.
+func removeUnused(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		name := strings.TrimPrefix(entry.Name(), ".")
+		info, err := entry.Info()
+		if err == nil && strings.HasPrefix(name, "reflex-") && time.Since(info.ModTime()) > unused {
+			os.Remove(filepath.Join(dir, entry.Name()))
+		}
+	}
 }
 
 // private reports whether nobody but this user (and root) can write to a file.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func compressed(t *testing.T, content string) []byte {
@@ -77,6 +78,38 @@ func TestUnpack(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(cacheDirectory()); len(entries) != 1 {
 		t.Errorf("the cache holds %v", entries)
+	}
+}
+
+// A release that is no longer started does not stay in the cache.
+func TestUnpackRemovesUnused(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	unpacked := func(content string) string {
+		t.Helper()
+		path, err := unpack(compressed(t, content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	age := func(file string) {
+		t.Helper()
+		long := time.Now().Add(-unused - time.Hour)
+		if err := os.Chtimes(file, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, used, half := unpacked("old"), unpacked("used"), filepath.Join(cacheDirectory(), ".reflex-1")
+	write(t, half, "half")
+	age(old)
+	age(used)
+	age(half)
+	unpacked("used") // by a start of that release
+	unpacked("new")
+	for file, want := range map[string]bool{old: false, half: false, used: true} {
+		if _, err := os.Stat(file); (err == nil) != want {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }
 

@@ -149,8 +149,6 @@ func (f *facts) python(executable string) (*Python, error) {
 		return nil, &unusable{reason: "is " + f.implementation + "; only CPython can be used"}
 	case major < 3 || major == 3 && minor < 10:
 		return nil, &unusable{reason: "is Python " + f.version + "; " + oldest + " or later is needed"}
-	case strings.Contains(f.abiflags, "t"):
-		return nil, &unusable{reason: "is a free-threaded Python; only builds with the GIL can be used yet"}
 	case f.bits != "64":
 		return nil, &unusable{reason: "is a " + f.bits + "-bit Python; this program needs a 64-bit one"}
 	}

@@ -31,8 +31,15 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* PyModuleDef as the stable ABI has it (PEP 384, PEP 489); no slots. */
+/* Without it, a free-threaded build would bring the GIL back for this module. */
+static struct { int slot; void *value; } needs_no_gil[] = {{4 /* Py_mod_gil */, (void *)1}, {0}};
+
+/* PyModuleDef as the stable ABI has it (PEP 384, PEP 489). It begins with an
+   object: four words in a free-threaded build (PEP 703), and the last two of
+   them, which are a count of references and the type, in any other. */
 static struct {
+    uintptr_t thread;
+    uint64_t flags;
     Py_ssize_t references;
     void *type;
     void *init;
@@ -42,15 +49,13 @@ static struct {
     Py_ssize_t size;
     PyMethodDef *methods;
     void *slots, *traverse, *clear, *free;
-} definition = {.references = 1, .name = "_reflex_db", .doc = "The command reflex.", .methods = methods};
+} definition = {.name = "_reflex_db", .doc = "The command reflex.", .methods = methods};
 
 __attribute__((visibility("default"))) PyObject *PyInit__reflex_db(void) {
     capiReady();    /* Go has its files, whose numbers descriptors.c has chosen */
     capi_unblock(); /* this thread is Python's */
     if (capi_load("")) return NULL;
-    if (strstr(Py_GetVersion(), "free-threading")) { /* whose objects have another layout */
-        PyErr_SetString(PyExc_ImportError, "a free-threaded Python cannot run this command yet");
-        return NULL;
-    }
+    if (!strstr(Py_GetVersion(), "free-threading")) return PyModuleDef_Init(&definition.references);
+    definition.slots = needs_no_gil;
     return PyModuleDef_Init(&definition);
 }
