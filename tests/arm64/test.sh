@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Builds the library for arm64 and runs it in Debian's own Python for arm64, under
-# qemu-user, as the wheel's console script does: test.sh CACHE. CACHE/build has zig.
-# Debian's packages and the wheels stay in CACHE/arm64.
+# Runs what is built for arm64 in Debian's own Python for arm64, under qemu-user:
+# test.sh CACHE. CACHE/build has zig; Debian's packages and the wheels stay in
+# CACHE/arm64. Three forms:
 #
-# `reflex` itself can't be run in this way: it starts the interpreter, for which
-# the kernel would have to know of qemu.
+#   wheel     the library in Python, as the wheel's console script has it
+#   guest     the program, which becomes a Python that has no libpython
+#   embedded  the program, and a libpython
+#
+# The program starts Python itself, so the kernel has to know of qemu (binfmt_misc).
 set -euo pipefail
 set -m # else what runs in the background ignores SIGINT
 cd "$(dirname "$0")/../.."
@@ -30,7 +33,7 @@ Dir { State "$cache/state"; State::status "$cache/status"; Cache "$cache"; Cache
 END
     export APT_CONFIG=$cache/apt.conf
     apt-get update -qq
-    apt-get install -qq -y --no-install-recommends --download-only python3 >/dev/null
+    apt-get install -qq -y --no-install-recommends --download-only python3 '^libpython3[.][0-9]+$' >/dev/null
     unset APT_CONFIG
     for package in "$cache"/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
     version=$("$qemu" -L "$root" "$root/usr/bin/python3" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -41,9 +44,18 @@ END
     touch "$cache/done"
 fi
 
-CGO_ENABLED=1 GOOS=linux GOARCH=arm64 CC=$zig go build -buildmode=c-shared -trimpath -ldflags "-s -w" \
-    -o "$cache/site/_reflex_db.abi3.so" ./cmd/reflex
+export CGO_ENABLED=1 GOOS=linux GOARCH=arm64
+make -s build CC="$zig" BIN="$cache/reflex"
+unset CGO_ENABLED GOOS GOARCH
+gunzip -c cmd/reflex/guest.so.gz >"$cache/site/_reflex_db.abi3.so"
 
+forms=(wheel)
+export QEMU_LD_PREFIX=$root REFLEX_PYTHON=$root/usr/bin/python3
+if "$REFLEX_PYTHON" -c "" 2>/dev/null; then
+    forms+=(guest embedded)
+else
+    echo "skipped: the program itself; register qemu with binfmt_misc: apt install binfmt-support qemu-user-static"
+fi
 project=$(mktemp -d)
 trap 'rm -rf "$project"' EXIT
 cp -R examples/shop/shop "$project/shop"
@@ -52,44 +64,58 @@ mkdir bin
 printf 'import _reflex_db\n_reflex_db.main()\n' >bin/reflex-db
 for variable in $(compgen -v | grep -E '^(PYTHON|REFLEX_DB|VIRTUAL_ENV)'); do unset "$variable"; done
 export PYTHONPATH=$cache/site XDG_CACHE_HOME=$project/cache
-reflex() { exec "$qemu" -L "$root" "$root/usr/bin/python3" "$project/bin/reflex-db" "$@"; }
+reflex() {
+    case $form in
+    wheel) exec "$qemu" "$REFLEX_PYTHON" "$project/bin/reflex-db" "$@" ;;
+    *) [ "$1" = version ] || set -- db "$@" && exec "$cache/reflex" "$@" ;;
+    esac
+}
 fail() {
     echo "FAILED: $*" >&2
     exit 1
 }
 
-(reflex version)
-for driver in sqlite postgresql+psycopg; do
-    case $driver in
-    sqlite) export REFLEX_DB_URL=sqlite:///$project/app.db ;;
-    *) export REFLEX_DB_URL=${REFLEX_TEST_PG_URL/postgresql:/$driver:} ;;
+library=$(echo "$root"/usr/lib/*/libpython3*.so.1.0)
+for form in "${forms[@]}"; do
+    case $form in
+    embedded) mv "$cache/libpython" "$library" ;;
+    *) [ ! -e "$library" ] || mv "$library" "$cache/libpython" ;;
     esac
-    rm -rf alembic alembic.ini started
-    (reflex init --models shop.models:Base)
-    (reflex revision --autogenerate -m first)
-    grep -q create_table alembic/versions/*.py || fail "$driver: autogenerate has found no table"
-    (reflex upgrade head)
-    (reflex revision -m second)
-    second=$(echo alembic/versions/*_second.py)
-    printf '\n\ndef upgrade() -> None:\n    import time\n    op.execute("CREATE TABLE half (id INTEGER)")\n    open("started", "w").close()\n    time.sleep(120)\n' >>"$second"
-    before=$(reflex current 2>/dev/null)
-    for signal in INT TERM; do
-        rm -f started
-        (reflex upgrade head) &
-        run=$!
-        for _ in $(seq 600); do
-            [ -e started ] && break
-            kill -0 $run 2>/dev/null || break
-            sleep 0.1
+    (reflex version)
+    for driver in sqlite postgresql+psycopg; do
+        case $driver in
+        sqlite) export REFLEX_DB_URL=sqlite:///$project/app.db ;;
+        *) export REFLEX_DB_URL=${REFLEX_TEST_PG_URL/postgresql:/$driver:} ;;
+        esac
+        rm -rf alembic alembic.ini started app.db
+        (reflex init --models shop.models:Base)
+        (reflex revision --autogenerate -m first)
+        grep -q create_table alembic/versions/*.py || fail "$driver: autogenerate has found no table"
+        (reflex upgrade head)
+        (reflex revision -m second)
+        second=$(echo alembic/versions/*_second.py)
+        printf '\n\ndef upgrade() -> None:\n    import time\n    op.execute("CREATE TABLE half (id INTEGER)")\n    open("started", "w").close()\n    time.sleep(120)\n' >>"$second"
+        printf '\n\ndef downgrade() -> None:\n    op.execute("DROP TABLE half")\n' >>"$second"
+        before=$(reflex current 2>/dev/null)
+        for signal in INT TERM; do
+            rm -f started
+            (reflex upgrade head) &
+            run=$!
+            for _ in $(seq 600); do
+                [ -e started ] && break
+                kill -0 $run 2>/dev/null || break
+                sleep 0.1
+            done
+            [ -e started ] || fail "$driver: the upgrade has not begun"
+            kill -s $signal $run
+            status=0
+            wait $run || status=$?
+            [ $status = $((128 + $(kill -l $signal))) ] || fail "$driver: exit status $status after SIG$signal"
+            [ "$(reflex current 2>/dev/null)" = "$before" ] || fail "$driver: the revision is not rolled back"
         done
-        [ -e started ] || fail "$driver: the upgrade has not begun"
-        kill -s $signal $run
-        status=0
-        wait $run || status=$?
-        [ $status = $((128 + $(kill -l $signal))) ] || fail "$driver: exit status $status after SIG$signal"
-        [ "$(reflex current 2>/dev/null)" = "$before" ] || fail "$driver: the revision is not rolled back"
+        sed -i 's/time.sleep(120)/pass/' "$second"
+        (reflex upgrade head) || fail "$driver: the next run does not finish" # the table half is not there
+        (reflex downgrade base) || fail "$driver: the way back"
+        echo "ok: $form, $driver"
     done
-    sed -i 's/time.sleep(120)/pass/' "$second"
-    (reflex upgrade head) || fail "$driver: the next run does not finish" # the table half is not there
-    echo "ok: $driver"
 done
