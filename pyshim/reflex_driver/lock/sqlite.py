@@ -31,9 +31,10 @@ _BYTE = 1 << 62  # SQLite's own are at 1 << 30 (https://www.sqlite.org/src/file/
 
 _HOLDER = Holder("another process on this machine")
 
-# Python knows the number only where it was built on such a system.
-_SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", 90 if sys.platform == "darwin" else None)
-
+# Python knows the numbers only where it was built on such a system.
+_DARWIN = sys.platform == "darwin"
+_SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", 90 if _DARWIN else None)
+_GET_LOCK: int | None = getattr(fcntl, "F_OFD_GETLK", 92 if _DARWIN else None)
 
 _open: list[int] = []  # every descriptor
 
@@ -65,9 +66,7 @@ def open(_connection: Connection, place: Place) -> SQLiteSession:  # noqa: A001
 def holder(_connection: Connection, place: Place) -> Holder | None:
     """See session.Kind. The kernel does not tell which process it is."""
     try:
-        session = SQLiteSession(place.server)
-        # Another description of the file, which asks and leaves it to the end of the process.
-        return None if session.take(place.key) and session.give() else _HOLDER
+        return None if SQLiteSession(place.server).free() else _HOLDER
     except NoLockError:
         return None
 
@@ -91,11 +90,15 @@ class SQLiteSession(Session):
                 raise NoLockError(str(exc)) from exc
 
     def take(self, key: str) -> bool:  # noqa: ARG002
-        return self._set(fcntl.F_WRLCK)
+        return self._call(_SET_LOCK, fcntl.F_WRLCK) is not None
 
-    def give(self) -> bool:
+    def give(self) -> None:
         """Unlock; the descriptor stays open."""
-        return self._set(fcntl.F_UNLCK)
+        self._call(_SET_LOCK, fcntl.F_UNLCK)
+
+    def free(self) -> bool:
+        """Whether nobody else holds the lock, which is not taken for the question."""
+        return self._call(_GET_LOCK, fcntl.F_WRLCK) == fcntl.F_UNLCK
 
     def holder(self, key: str) -> Holder:  # noqa: ARG002
         return _HOLDER
@@ -110,20 +113,22 @@ class SQLiteSession(Session):
         if self._descriptor is not None:
             make_harmless({self._descriptor})
 
-    def _set(self, kind: int) -> bool:
-        if self._descriptor is None or _SET_LOCK is None:
-            return True
+    def _call(self, command: int | None, kind: int) -> int | None:
+        """Do fcntl(2) and return the kind that it answers with; None where another has the lock."""
+        if self._descriptor is None or command is None:
+            return fcntl.F_UNLCK
         try:
-            fcntl.fcntl(self._descriptor, _SET_LOCK, _flock(kind))
+            answer = fcntl.fcntl(self._descriptor, command, _FLOCK.pack(*_flock(kind)))
         except OSError as exc:
             if exc.errno in (errno.EAGAIN, errno.EACCES):
-                return False
+                return None
             raise NoLockError(f"the file system of {self._file} has no locks ({exc})") from exc
-        return True
+        return int(_FLOCK.unpack(answer)[3 if _DARWIN else 0])
 
 
-def _flock(kind: int) -> bytes:
-    """C's struct flock for one byte."""
-    if sys.platform == "darwin":
-        return struct.pack("qqihh", _BYTE, 1, 0, kind, os.SEEK_SET)
-    return struct.pack("hhqqi", kind, os.SEEK_SET, _BYTE, 1, 0)
+_FLOCK = struct.Struct("qqihh" if _DARWIN else "hhqqi")  # C's struct flock
+
+
+def _flock(kind: int) -> tuple[int, ...]:
+    """One byte of the file."""
+    return (_BYTE, 1, 0, kind, os.SEEK_SET) if _DARWIN else (kind, os.SEEK_SET, _BYTE, 1, 0)

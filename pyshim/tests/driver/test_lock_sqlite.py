@@ -92,3 +92,19 @@ def test_holder_asks_and_leaves_nothing_behind(tmp_path: Path) -> None:
         assert str(holder) == "another process on this machine"
         session.abandon()
         assert sqlite.holder(connection, found) is None
+
+
+def test_asking_for_the_holder_keeps_nobody_out(tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+    file.touch()
+    session = sqlite.SQLiteSession(str(file))
+    asking = os.fork()
+    if not asking:
+        asker = sqlite.SQLiteSession(str(file))
+        for _ in range(50_000):
+            asker.free()
+        os._exit(0)
+    while os.waitpid(asking, os.WNOHANG) == (0, 0):
+        assert session.take("")
+        session.give()
+    sqlite.close_all()
