@@ -13,7 +13,7 @@ import (
 // loads it, and it loads reflex, as it does with the wheel.
 func (b bench) guest(dir, root string, pairs int) error {
 	hosted := filepath.Join(dir, "hosted")
-	library := filepath.Join(hosted, "_reflex_db.abi3.so")
+	library := filepath.Join(hosted, "_reflex_db.so")
 	build := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags", "-s -w", "-o", library, "./cmd/reflex")
 	build.Dir, build.Env = root, b.build
 	if out, err := build.CombinedOutput(); err != nil {

@@ -44,8 +44,8 @@
 // _reflex_db.main(). [OnGuest] is where the program says what it does then.
 //
 // A Python that cannot start, as for a wrong PYTHONHOME, says so itself, as it does
-// under any command of the environment: exit status 1. Free-threaded builds are
-// refused, in both forms: nobody has tried them.
+// under any command of the environment: exit status 1. A free-threaded build can be
+// used in both forms, and stays free of the GIL.
 //
 // A guest needs glibc or macOS: Go's shared libraries do not work with musl
 // (golang/go#13492). If Go's runtime itself crashes, a guest ends by SIGABRT and

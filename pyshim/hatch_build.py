@@ -42,7 +42,8 @@ class CustomBuildHook(BuildHookInterface[Any]):
                 build_data["force_include"].update(sources(here.parent))
             return
         self.temporary = Path(tempfile.mkdtemp(prefix="reflex-db-"))
-        library = self.temporary / "_reflex_db.abi3.so"
+        # Not .abi3.so, which a free-threaded Python does not look for.
+        library = self.temporary / "_reflex_db.so"
         self.go_build(unpacked if unpacked.exists() else here.parent, library)
         build_data["force_include"][str(library)] = library.name
         build_data["pure_python"] = False

@@ -47,7 +47,7 @@ fi
 export CGO_ENABLED=1 GOOS=linux GOARCH=arm64
 make -s build CC="$zig" BIN="$cache/reflex"
 unset CGO_ENABLED GOOS GOARCH
-gunzip -c cmd/reflex/guest.so.gz >"$cache/site/_reflex_db.abi3.so"
+gunzip -c cmd/reflex/guest.so.gz >"$cache/site/_reflex_db.so"
 
 forms=(wheel)
 export QEMU_LD_PREFIX=$root REFLEX_PYTHON=$root/usr/bin/python3

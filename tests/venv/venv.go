@@ -28,8 +28,9 @@ const EnvPythons = "REFLEX_TEST_PYTHONS"
 
 // Python is a CPython of this machine, 3.10 or later, not in an environment.
 type Python struct {
-	Executable string // as sys.executable has it
-	Version    string // "3.12.1"
+	Executable   string // as sys.executable has it
+	Version      string // "3.12.1"
+	FreeThreaded bool   // only where EnvPythons names it
 }
 
 // Minor is "3.12" of "3.12.1".
@@ -142,7 +143,10 @@ shared = any(
 )
 ok = sys.implementation.name == "cpython" and sys.version_info >= (3, 10) and sys.prefix == sys.base_prefix
 form = "" if not ok else "shared" if shared else "static"
-print(json.dumps({"Executable": sys.executable, "Version": "%d.%d.%d" % sys.version_info[:3], "form": form}))
+print(json.dumps({
+    "Executable": sys.executable, "Version": "%d.%d.%d" % sys.version_info[:3],
+    "FreeThreaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")), "form": form,
+}))
 `
 
 // probe asks an interpreter whether it is of this form: shared, with a
@@ -161,7 +165,7 @@ func probe(executable, form string) (Python, error) {
 	if err := json.Unmarshal(out, &answer); err != nil {
 		return Python{}, err
 	}
-	if answer.Form != form {
+	if answer.Form != form || answer.FreeThreaded && os.Getenv(EnvPythons) == "" {
 		return Python{}, fmt.Errorf("%s is not for these tests", executable)
 	}
 	return answer.Python, nil
@@ -177,6 +181,12 @@ func release(version string) []int {
 // them. It is made if it is not in the cache; tests must not change it.
 func Get(t testing.TB, python Python, requirements ...string) Env {
 	t.Helper()
+	if python.FreeThreaded { // for which there is no binary
+		requirements = slices.Clone(requirements)
+		for i, name := range requirements {
+			requirements[i] = strings.TrimSuffix(name, "[binary]")
+		}
+	}
 	sum := sha256.Sum256([]byte(python.Executable + "\n" + strings.Join(requirements, "\n")))
 	dir := filepath.Join(Cache(t, "venvs"), python.Version+"-"+hex.EncodeToString(sum[:4]))
 	env := Env{Dir: dir, Python: python}

@@ -77,7 +77,7 @@ func TestTheWheelHasThePackageAndTheCommand(t *testing.T) {
 	for _, file := range archive.File {
 		top, rest, _ := strings.Cut(file.Name, "/")
 		found[cmp.Or(rest, top)] = true
-		if top != "reflex_orm" && top != "_reflex_db.abi3.so" && !strings.HasPrefix(top, "reflex_orm-") {
+		if top != "reflex_orm" && top != "_reflex_db.so" && !strings.HasPrefix(top, "reflex_orm-") {
 			t.Errorf("the wheel puts %s into site-packages", file.Name)
 		}
 		switch rest {
@@ -89,7 +89,7 @@ func TestTheWheelHasThePackageAndTheCommand(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"__init__.py", "py.typed", "_reflex_db.abi3.so", "entry_points.txt"} {
+	for _, name := range []string{"__init__.py", "py.typed", "_reflex_db.so", "entry_points.txt"} {
 		if !found[name] {
 			t.Errorf("the wheel has no %s", name)
 		}
