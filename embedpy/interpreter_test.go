@@ -172,13 +172,14 @@ def missing(arg):
 // environment too.
 func TestSameAsTheInterpreter(t *testing.T) {
 	const question = `
-import json, os, sys
+import faulthandler, json, os, sys, tracemalloc
 def main(arg=None):
     return json.dumps([
         sys.executable, sys.prefix, sys.exec_prefix, sys.base_prefix, sys.version,
         [p for p in sys.path if p], list(sys.flags), sys.getfilesystemencoding(),
         sys.stdout.encoding, sys.stdout.line_buffering, sys.stdout.isatty(), sys.stdin is None,
         sys.getrecursionlimit(), sys.dont_write_bytecode, sorted(sys.warnoptions),
+        "PYTHONHASHSEED" in os.environ and hash("text"), faulthandler.is_enabled(), tracemalloc.get_traceback_limit(),
     ])
 `
 	onEach(t, func(t *testing.T, base *Python) {
@@ -194,6 +195,7 @@ def main(arg=None):
 			for _, extra := range [][]string{
 				nil,
 				{"LC_ALL=C", "PYTHONPATH=/somewhere", "PYTHONDONTWRITEBYTECODE=1", "PYTHONWARNINGS=error"},
+				{"PYTHONHASHSEED=1", "PYTHONFAULTHANDLER=1", "PYTHONTRACEMALLOC=2", "PYTHONDEVMODE=1", "PYTHONSAFEPATH=1", "PYTHONOPTIMIZE=1"},
 			} {
 				plain := exec.Command(python.Executable, "-X", "utf8", "-c", question+"print(main(), end='')")
 				plain.Env = venv.CleanEnv(extra...)

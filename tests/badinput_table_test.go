@@ -179,7 +179,7 @@ func envPy(name, lines string, status int, message string) badInput {
 func badEnvironments() []badInput {
 	return []badInput{
 		envPy("syntax error", "def (\n", 1, `env.py", line 1.*SyntaxError`),
-		envPy("not UTF-8", "x = '\xff'\n", 1, `codec|utf-8`),
+		envPy("not UTF-8", "x = '\xff'\n", 1, `(?i)utf-8`),
 		envPy("raises", "raise ValueError('as planned')\n", 1, `env.py", line 1.*^Error: ValueError: as planned`),
 		envPy("raises what can't be printed", "class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd\n", 1, `env.py", line 3.*Error: Odd`),
 		envPy("raises a BaseException", "class Odd(BaseException): pass\nraise Odd('as planned')\n", 1, `env.py", line 2.*Odd: as planned`),

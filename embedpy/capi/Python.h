@@ -35,7 +35,6 @@ typedef struct { char opaque; } PyObject;
 typedef struct { char opaque; } PyTypeObject;
 typedef struct { char opaque; } PyThreadState;
 typedef struct { char opaque; } PyCompilerFlags;
-typedef struct { char opaque; } PyInitConfig;
 
 /* PyConfig differs in each version. CPython fills it in, and no field of it is
    touched here; it only has to be larger than the largest (about 500 bytes). */

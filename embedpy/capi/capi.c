@@ -208,30 +208,9 @@ void capi_clear_interrupt(void) {
 
 /* ---- starting ---- */
 
-/* 3.14 and later (PEP 741): options by name. Its defaults are those of an
-   isolated Python, so what makes it an ordinary one is asked for. */
-static int initialize_by_name(size_t argc, char *const *argv, char *error, size_t size) {
-    static const struct { const char *name; int value; } ordinary[] = {
-        {"isolated", 0}, {"use_environment", 1}, {"user_site_directory", 1},
-        {"safe_path", 0}, {"configure_locale", 1}, {"coerce_c_locale", 1},
-        {"parse_argv", 1}, {"install_signal_handlers", 1},
-        {"pathconfig_warnings", 1}, {"utf8_mode", 1},
-    };
-    const char *message = "out of memory";
-    PyInitConfig *config = PyInitConfig_Create();
-    int failed = config == NULL;
-    for (size_t i = 0; !failed && i < sizeof ordinary / sizeof *ordinary; i++)
-        failed = PyInitConfig_SetInt(config, ordinary[i].name, ordinary[i].value) < 0;
-    failed = failed || PyInitConfig_SetStrList(config, "argv", argc, argv) < 0
-                    || Py_InitializeFromInitConfig(config) < 0;
-    if (failed && config) PyInitConfig_GetError(config, &message);
-    if (failed) snprintf(error, size, "%s", message);
-    PyInitConfig_Free(config);
-    return failed;
-}
-
-/* 3.8 to 3.13 (PEP 587): a struct, of which no field is touched. */
-static int initialize_by_struct(size_t argc, char *const *argv, char *error, size_t size) {
+/* PEP 587: a struct, of which no field is touched. (PEP 741's names begin as an
+   isolated Python, which PYTHONHASHSEED and others do not reach.) */
+static int initialize(size_t argc, char *const *argv, char *error, size_t size) {
     static PyConfig config;
     PyConfig_InitPythonConfig(&config);
     PyStatus status = PyConfig_SetBytesArgv(&config, argc, argv);
@@ -260,9 +239,7 @@ void capi_attach(void) {
 
 int capi_initialize(size_t argc, char *const *argv, char *error, size_t size) {
     settle();
-    int failed = dlsym(library, "PyInitConfig_Create")
-                     ? initialize_by_name(argc, argv, error, size)
-                     : initialize_by_struct(argc, argv, error, size);
+    int failed = initialize(argc, argv, error, size);
     sigaction(SIGURG, &gos, NULL);
     if (!failed) main_ident = PyThread_get_thread_ident();
     return failed;
