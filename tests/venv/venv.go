@@ -38,6 +38,18 @@ func (p Python) Minor() string {
 	return p.Version[:strings.LastIndexByte(p.Version, '.')]
 }
 
+// Available is requirements less what there is not for p: psycopg's binary for a
+// free-threaded one.
+func (p Python) Available(requirements []string) []string {
+	available := slices.Clone(requirements)
+	if p.FreeThreaded {
+		for i, name := range available {
+			available[i] = strings.TrimSuffix(name, "[binary]")
+		}
+	}
+	return available
+}
+
 // Env is a virtual environment.
 type Env struct {
 	Dir    string
@@ -181,12 +193,7 @@ func release(version string) []int {
 // them. It is made if it is not in the cache; tests must not change it.
 func Get(t testing.TB, python Python, requirements ...string) Env {
 	t.Helper()
-	if python.FreeThreaded { // for which there is no binary
-		requirements = slices.Clone(requirements)
-		for i, name := range requirements {
-			requirements[i] = strings.TrimSuffix(name, "[binary]")
-		}
-	}
+	requirements = python.Available(requirements)
 	sum := sha256.Sum256([]byte(python.Executable + "\n" + strings.Join(requirements, "\n")))
 	dir := filepath.Join(Cache(t, "venvs"), python.Version+"-"+hex.EncodeToString(sum[:4]))
 	env := Env{Dir: dir, Python: python}

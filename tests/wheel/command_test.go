@@ -49,7 +49,7 @@ func fresh(t *testing.T, python venv.Python, requirements ...string) venv.Env {
 	env := venv.Env{Dir: filepath.Join(t.TempDir(), "venv"), Python: python}
 	c := command{env: venv.CleanEnv()}
 	run(t, c, python.Executable, "-m", "venv", env.Dir)
-	run(t, c, env.Bin("python"), append([]string{"-m", "pip", "install", "--quiet"}, requirements...)...)
+	run(t, c, env.Bin("python"), append([]string{"-m", "pip", "install", "--quiet"}, python.Available(requirements)...)...)
 	return env
 }
 
