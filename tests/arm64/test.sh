@@ -36,6 +36,8 @@ END
     apt-get install -qq -y --no-install-recommends --download-only python3 '^libpython3[.][0-9]+$' >/dev/null
     unset APT_CONFIG
     for package in "$cache"/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
+    mkdir "$cache/libpython"
+    mv "$root"/usr/lib/*/libpython3*.so.1.0 "$cache/libpython"
     version=$("$qemu" -L "$root" "$root/usr/bin/python3" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     platforms=(--platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64)
     "$1/build/bin/python" -m pip download -q --disable-pip-version-check --only-binary :all: "${platforms[@]}" \
@@ -45,7 +47,7 @@ END
 fi
 
 export CGO_ENABLED=1 GOOS=linux GOARCH=arm64
-make -s build CC="$zig" BIN="$cache/reflex"
+make -s build CC="$zig" BIN="$cache/reflex-db"
 unset CGO_ENABLED GOOS GOARCH
 gunzip -c cmd/reflex/guest.so.gz >"$cache/site/_reflex_db.so"
 
@@ -56,6 +58,7 @@ if "$REFLEX_PYTHON" -c "" 2>/dev/null; then
 else
     echo "skipped: the program itself; register qemu with binfmt_misc: apt install binfmt-support qemu-user-static"
 fi
+
 project=$(mktemp -d)
 trap 'rm -rf "$project"' EXIT
 cp -R examples/shop/shop "$project/shop"
@@ -67,7 +70,7 @@ export PYTHONPATH=$cache/site XDG_CACHE_HOME=$project/cache
 reflex() {
     case $form in
     wheel) exec "$qemu" "$REFLEX_PYTHON" "$project/bin/reflex-db" "$@" ;;
-    *) [ "$1" = version ] || set -- db "$@" && exec "$cache/reflex" "$@" ;;
+    *) exec "$cache/reflex-db" "$@" ;;
     esac
 }
 fail() {
@@ -75,47 +78,47 @@ fail() {
     exit 1
 }
 
-library=$(echo "$root"/usr/lib/*/libpython3*.so.1.0)
-for form in "${forms[@]}"; do
-    case $form in
-    embedded) mv "$cache/libpython" "$library" ;;
-    *) [ ! -e "$library" ] || mv "$library" "$cache/libpython" ;;
+# migrate goes from no revision to two and back, with $driver, in $form.
+migrate() {
+    case $driver in
+    sqlite) export REFLEX_DB_URL=sqlite:///$project/app.db ;;
+    *) export REFLEX_DB_URL=${REFLEX_TEST_PG_URL/postgresql:/$driver:} ;;
     esac
-    (reflex version)
-    for driver in sqlite postgresql+psycopg; do
-        case $driver in
-        sqlite) export REFLEX_DB_URL=sqlite:///$project/app.db ;;
-        *) export REFLEX_DB_URL=${REFLEX_TEST_PG_URL/postgresql:/$driver:} ;;
-        esac
-        rm -rf alembic alembic.ini started app.db
-        (reflex init --models shop.models:Base)
-        (reflex revision --autogenerate -m first)
-        grep -q create_table alembic/versions/*.py || fail "$driver: autogenerate has found no table"
-        (reflex upgrade head)
-        (reflex revision -m second)
-        second=$(echo alembic/versions/*_second.py)
-        printf '\n\ndef upgrade() -> None:\n    import time\n    op.execute("CREATE TABLE half (id INTEGER)")\n    open("started", "w").close()\n    time.sleep(120)\n' >>"$second"
-        printf '\n\ndef downgrade() -> None:\n    op.execute("DROP TABLE half")\n' >>"$second"
-        before=$(reflex current 2>/dev/null)
-        for signal in INT TERM; do
-            rm -f started
-            (reflex upgrade head) &
-            run=$!
-            for _ in $(seq 600); do
-                [ -e started ] && break
-                kill -0 $run 2>/dev/null || break
-                sleep 0.1
-            done
-            [ -e started ] || fail "$driver: the upgrade has not begun"
-            kill -s $signal $run
-            status=0
-            wait $run || status=$?
-            [ $status = $((128 + $(kill -l $signal))) ] || fail "$driver: exit status $status after SIG$signal"
-            [ "$(reflex current 2>/dev/null)" = "$before" ] || fail "$driver: the revision is not rolled back"
+    rm -rf alembic alembic.ini started app.db
+    (reflex init --models shop.models:Base)
+    (reflex revision --autogenerate -m first)
+    grep -q create_table alembic/versions/*.py || fail "$driver: autogenerate has found no table"
+    (reflex upgrade head)
+    (reflex revision -m second)
+    second=$(echo alembic/versions/*_second.py)
+    printf '\n\ndef upgrade() -> None:\n    import time\n    op.execute("CREATE TABLE half (id INTEGER)")\n    open("started", "w").close()\n    time.sleep(120)\n' >>"$second"
+    printf '\n\ndef downgrade() -> None:\n    op.execute("DROP TABLE half")\n' >>"$second"
+    before=$(reflex current 2>/dev/null)
+    for signal in INT TERM; do
+        rm -f started
+        (reflex upgrade head) &
+        run=$!
+        for _ in $(seq 600); do
+            [ -e started ] && break
+            kill -0 $run 2>/dev/null || break
+            sleep 0.1
         done
-        sed -i 's/time.sleep(120)/pass/' "$second"
-        (reflex upgrade head) || fail "$driver: the next run does not finish" # the table half is not there
-        (reflex downgrade base) || fail "$driver: the way back"
-        echo "ok: $form, $driver"
+        [ -e started ] || fail "$driver: the upgrade has not begun"
+        kill -s $signal $run
+        status=0
+        wait $run || status=$?
+        [ $status = $((128 + $(kill -l $signal))) ] || fail "$driver: exit status $status after SIG$signal"
+        [ "$(reflex current 2>/dev/null)" = "$before" ] || fail "$driver: the revision is not rolled back"
     done
+    sed -i 's/time.sleep(120)/pass/' "$second"
+    (reflex upgrade head) || fail "$driver: the next run does not finish" # the table half is not there
+    (reflex downgrade base) || fail "$driver: the way back"
+    echo "ok: $form, $driver"
+}
+
+for form in "${forms[@]}"; do
+    rm -f "$root"/usr/lib/*/libpython3*
+    [ "$form" != embedded ] || cp "$cache"/libpython/* "$root"/usr/lib/aarch64-linux-gnu
+    (reflex version)
+    for driver in sqlite postgresql+psycopg; do migrate; done
 done
