@@ -89,6 +89,7 @@ func (t *target) config() (*pgxpool.Config, error) {
 		return nil, err
 	}
 	requireRoots(conn)
+	watchAttempts(conn)
 	pool, err := pgxpool.ParseConfig("host=localhost port=5432 user=x dbname=x connect_timeout=0 sslmode=disable " +
 		"sslcertmode=disable sslrootcert='' target_session_attrs=any")
 	if err != nil {

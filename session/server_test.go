@@ -176,12 +176,22 @@ func TestTLSRequiredOfAPlainServer(t *testing.T) {
 func TestReadWriteFindsThePrimary(t *testing.T) {
 	primary := pgtest.Start(t)
 	replica := pgtest.Replica(t, primary)
-	hosts := fmt.Sprintf("host=127.0.0.1:%d&host=127.0.0.1:%d", replica.Port, primary.Port)
-	for target, port := range map[string]int{"read-write": primary.Port, "standby": replica.Port} {
+	another := pgtest.Shared(t)
+	for _, c := range []struct {
+		target      string
+		first, then *pgtest.Server
+		reached     *pgtest.Server
+	}{
+		{"read-write", replica, primary, primary},
+		{"standby", primary, replica, replica},
+		{"prefer-standby", primary, replica, replica},
+		{"prefer-standby", primary, another, primary}, // asyncpg takes either
+	} {
 		for _, driver := range []string{"psycopg", "asyncpg"} {
-			pool := open(t, fmt.Sprintf("postgresql+%s://app@/postgres?%s&target_session_attrs=%s", driver, hosts, target))
-			if got := ask(t, pool, "SELECT inet_server_port()::text"); got != strconv.Itoa(port) {
-				t.Errorf("%s, %s: reached port %s, want %d", driver, target, got, port)
+			pool := open(t, fmt.Sprintf("postgresql+%s://app@/postgres?host=127.0.0.1:%d&host=127.0.0.1:%d&target_session_attrs=%s",
+				driver, c.first.Port, c.then.Port, c.target))
+			if got := ask(t, pool, "SELECT inet_server_port()::text"); got != strconv.Itoa(c.reached.Port) {
+				t.Errorf("%s, %s: reached port %s, want %d", driver, c.target, got, c.reached.Port)
 			}
 		}
 	}
