@@ -50,6 +50,10 @@ var errAskedBefore = errors.New("its server isn't what target_session_attrs asks
 // same host without TLS (sslmode=prefer), or with it (allow), where libpq goes on to
 // the next host: so the password would travel, and the session be, in clear text.
 func (a *attempt) connected(_ context.Context, _ *pgconn.Config, netConn net.Conn) (net.Conn, error) {
+	a.config.Password = a.given.Password
+	if prepared, err := scramPassword(a.given.Password); err != nil || prepared != a.given.Password {
+		a.config.BuildFrontend = a.frontend
+	}
 	_, withTLS := netConn.(*tls.Conn)
 	if before, asked := a.notWanted[netConn.RemoteAddr().String()]; asked && before != withTLS {
 		return netConn, errAskedBefore

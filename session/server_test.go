@@ -67,7 +67,9 @@ func TestEveryDriversURLConnects(t *testing.T) {
 
 func TestScramPasswords(t *testing.T) {
 	server := pgtest.Start(t, pgtest.HBA("local all all trust", "host all all 127.0.0.1/32 scram-sha-256"))
-	for i, password := range []string{"p@ss", "a+b", "a/b", "a b", "100%", "a#b", `q'"\`, "ünïcödé 😀", "a?b&c=d", ":", "%40"} {
+	for i, password := range []string{"p@ss", "a+b", "a/b", "a b", "100%", "a#b", `q'"\`, "ünïcödé 😀", "a?b&c=d", ":", "%40",
+		"secret²", "µm½", "ﬁ", "se\u00adcret", "\u00ad", "a\u00a0b", "a\u200bb", "a\u200db", "ＡＢＣ", "e\u0301", "\u212b", "\u0675",
+		"א²א", "א²", "א1", "²\u0221", "²\u0007", "²\ue000"} {
 		role := "odd" + strconv.Itoa(i)
 		server.Exec(t, "postgres", "CREATE ROLE "+role+" LOGIN PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'")
 		escaped := strings.ReplaceAll(url.QueryEscape(password), "+", "%20")
@@ -80,6 +82,28 @@ func TestScramPasswords(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("a wrong password: %v", err)
 		}
+	}
+}
+
+// A password that doesn't go by SCRAM goes as it is.
+func TestOtherPasswordsAreSentAsTheyAre(t *testing.T) {
+	server := pgtest.Start(t, pgtest.HBA("local all all trust", "host all plain 127.0.0.1/32 password", "host all all 127.0.0.1/32 md5"))
+	server.Exec(t, "postgres", "SET password_encryption = md5; CREATE ROLE hashed LOGIN PASSWORD 'µm\u00ad½'; CREATE ROLE plain LOGIN PASSWORD 'µm\u00ad½'")
+	server.Exec(t, "postgres", "CREATE ROLE scram LOGIN PASSWORD 'µm\u00ad½'")
+	for _, role := range []string{"hashed", "plain", "scram"} {
+		open(t, fmt.Sprintf("postgresql://%s:%s@127.0.0.1:%d/postgres", role, url.QueryEscape("µm\u00ad½"), server.Port))
+	}
+}
+
+// PostgreSQL takes it as it is, since it is from the right and from the left; pgx
+// would make one character of e and its accent.
+func TestAPasswordThatPgxWouldChange(t *testing.T) {
+	server := pgtest.Start(t, pgtest.HBA("local all all trust", "host all all 127.0.0.1/32 scram-sha-256"))
+	server.Exec(t, "postgres", "CREATE ROLE odd LOGIN PASSWORD 'e\u0301א'")
+	_, err := session.OpenURL(t.Context(), fmt.Sprintf("postgresql://odd:%s@127.0.0.1:%d/postgres", url.QueryEscape("e\u0301א"), server.Port),
+		session.WithWait(time.Hour))
+	if err == nil || !strings.Contains(err.Error(), "NFC") {
+		t.Errorf("%v", err)
 	}
 }
 
