@@ -134,6 +134,18 @@ func TestRunTimeParameters(t *testing.T) {
 	}
 }
 
+// A router of CockroachDB reads --cluster, and a PgBouncer is told to ignore options:
+// neither knows a parameter that was made of them.
+func TestOptionsAreSentAsTheyAreWritten(t *testing.T) {
+	server := pgtest.Shared(t)
+	through := pgtest.PgBouncer(t, server, server.URL("postgres"), "session", "ignore_startup_parameters = options,extra_float_digits")
+	pool := open(t, through+"?options=--cluster%3Dshop%20-csearch_path%3Dx&connect_timeout=2.5")
+	ask(t, pool, "SELECT 'here'")
+	if got := pool.Config().ConnConfig.RuntimeParams["options"]; got != "--cluster=shop -csearch_path=x" {
+		t.Errorf("options is %q", got)
+	}
+}
+
 // certificate makes one for the names, signed by itself.
 func certificate(t *testing.T, names ...string) (cert, key []byte) {
 	t.Helper()
