@@ -103,7 +103,9 @@ func (t *target) connectTimeout() error {
 	return nil
 }
 
-func (t *target) usesService() bool { return t.keywords["service"] != "" || os.Getenv("PGSERVICE") != "" }
+func (t *target) usesService() bool {
+	return t.keywords["service"] != "" || os.Getenv("PGSERVICE") != ""
+}
 
 // libpqEnv adds the variables that libpq reads and pgx doesn't. A service file
 // goes before them, and pgx reads that later, so then they are left out.
@@ -137,7 +139,7 @@ var libpqKeywords = map[string]keyword{
 	"application_name": {apply: send}, "replication": {apply: send},
 	"client_encoding":           {"PGCLIENTENCODING", onlyUTF8},
 	"fallback_application_name": {apply: fallbackName},
-	"options":                   {apply: send}, // as it was written: a pooler, or a router, reads it
+	"options":                   {apply: send},          // as it was written: a pooler, or a router, reads it
 	"hostaddr":                  {"PGHOSTADDR", ignore}, // see setHostAddr
 	"keepalives":                {apply: ignore},        // these five: see setDialer
 	"keepalives_idle":           {apply: ignore},

@@ -104,7 +104,9 @@ func (h *History) Check(ctx context.Context, db Querier) error {
 // The error is [ErrNotMigrated], or why the database can't be asked.
 func (h *History) State(ctx context.Context, db Querier) (*SchemaState, error) {
 	table := h.table.Sanitize()
-	rows, err := db.Query(ctx, "SELECT version_num FROM "+table)
+	// Not prepared: a prepared statement fails once after a migration has changed the
+	// column's type.
+	rows, err := db.Query(ctx, "SELECT version_num FROM "+table, pgx.QueryExecModeExec)
 	if err == nil {
 		var current []string
 		if current, err = pgx.CollectRows(rows, pgx.RowTo[string]); err == nil {
