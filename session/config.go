@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -72,6 +71,11 @@ func (t *target) config() (*pgxpool.Config, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
+	t.checkPassfile()
+	key, err := t.takeClientKey()
+	if err != nil {
+		return nil, err
+	}
 	conn, err := t.parse()
 	if err != nil {
 		return nil, err
@@ -89,6 +93,7 @@ func (t *target) config() (*pgxpool.Config, error) {
 		return nil, err
 	}
 	requireRoots(conn)
+	key.give(conn)
 	watchAttempts(conn)
 	pool, err := pgxpool.ParseConfig("host=localhost port=5432 user=x dbname=x connect_timeout=0 sslmode=disable " +
 		"sslcertmode=disable sslrootcert='' target_session_attrs=any")
@@ -133,19 +138,15 @@ func parseError(err error) error {
 	return fmt.Errorf("session: the database URL, with the PG* variables and the service file: %s", reason)
 }
 
-var errNoRoots = errors.New("session: sslmode verify-ca and verify-full need root certificates: set sslrootcert " +
-	"or PGSSLROOTCERT to a file of them (or to system), or put one at ~/.postgresql/root.crt")
+var errNoRoots = &localError{"session: sslmode verify-ca and verify-full need root certificates: set sslrootcert " +
+	"or PGSSLROOTCERT to a file of them (or to system), or put one at ~/.postgresql/root.crt"}
 
 // requireRoots has verify-ca and verify-full refuse to connect without a file of
 // root certificates, as libpq and asyncpg do. pgx would trust the system's.
 func requireRoots(conn *pgx.ConnConfig) {
-	configs := []*tls.Config{conn.TLSConfig}
-	for _, fallback := range conn.Fallbacks {
-		configs = append(configs, fallback.TLSConfig)
-	}
 	missing := false
-	for _, c := range configs {
-		if c != nil && c.RootCAs == nil && (!c.InsecureSkipVerify || c.VerifyPeerCertificate != nil) {
+	for _, c := range tlsConfigs(conn) {
+		if c.RootCAs == nil && (!c.InsecureSkipVerify || c.VerifyPeerCertificate != nil) {
 			c.RootCAs = x509.NewCertPool() // which no certificate is signed by
 			missing = true
 		}

@@ -306,18 +306,12 @@ func tlsVersion(conn *pgx.ConnConfig, name, value string) error {
 	if !ok {
 		return fmt.Errorf("the parameter %q is not one of TLSv1, TLSv1.1, TLSv1.2, TLSv1.3", name)
 	}
-	set := func(c *tls.Config) {
-		switch {
-		case c == nil:
-		case name == "ssl_min_protocol_version":
+	for _, c := range tlsConfigs(conn) {
+		if name == "ssl_min_protocol_version" {
 			c.MinVersion = version
-		default:
+		} else {
 			c.MaxVersion = version
 		}
-	}
-	set(conn.TLSConfig)
-	for _, fallback := range conn.Fallbacks {
-		set(fallback.TLSConfig)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 	"strings"
 
@@ -11,8 +10,8 @@ import (
 	"golang.org/x/text/secure/precis"
 )
 
-var errPassword = errors.New("session: PostgreSQL takes this password as it is (SASLprep, RFC 4013, refuses it), " +
-	"and pgx would change it: use one in Unicode's form NFC, with no spaces but the ordinary one")
+var errPassword = &localError{"session: PostgreSQL takes this password as it is (SASLprep, RFC 4013, refuses it), " +
+	"and pgx would change it: use one in Unicode's form NFC, with no spaces but the ordinary one"}
 
 // scramPassword is a password as libpq and the server use it for SCRAM
 // (pg_saslprep of PostgreSQL's src/common/saslprep.c): after SASLprep, or as it is

@@ -134,9 +134,7 @@ func worthWaiting(err error) bool {
 		}
 		return strings.HasPrefix(server.Code, "57P") || strings.HasPrefix(server.Code, "53")
 	}
-	if errors.Is(err, errNoRoots) || errors.Is(err, errPassword) {
-		return false
-	}
+	var local *localError
 	var certificate *tls.CertificateVerificationError
-	return !errors.As(err, &certificate)
+	return !errors.As(err, &local) && !errors.As(err, &certificate)
 }
