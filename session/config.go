@@ -36,11 +36,19 @@ func ConfigFromEnv() (*pgxpool.Config, error) {
 
 // ParseURL reads a SQLAlchemy URL as SQLAlchemy and the driver that it names do
 // (see the package's documentation), and returns pgx's configuration for the same
-// connection. Blanks and new lines around it are cut off. It connects to nothing; it reads the environment, .pgpass, service
-// and certificate files where the driver would.
+// connection. Blanks and new lines around it are cut off. It connects to nothing; it
+// reads the environment, .pgpass, service and certificate files where the driver would.
 //
 // errors.Is tells [ErrNoURL] and [ErrNotPostgres] apart from a URL that is wrong.
 func ParseURL(url string) (*pgxpool.Config, error) {
+	t, err := readURL(url)
+	if err != nil {
+		return nil, err
+	}
+	return t.config()
+}
+
+func readURL(url string) (*target, error) {
 	if url = trim(url); url == "" {
 		return nil, ErrNoURL
 	}
@@ -48,11 +56,7 @@ func ParseURL(url string) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := u.target()
-	if err != nil {
-		return nil, err
-	}
-	return t.config()
+	return u.target()
 }
 
 // target is what a driver makes of a URL, in libpq's keywords.
@@ -95,16 +99,22 @@ func (t *target) config() (*pgxpool.Config, error) {
 	requireRoots(conn)
 	key.give(conn)
 	watchAttempts(conn)
-	pool, err := pgxpool.ParseConfig("host=localhost port=5432 user=x dbname=x connect_timeout=0 sslmode=disable " +
-		"sslcertmode=disable sslrootcert='' target_session_attrs=any")
+	pool, err := emptyConfig("localhost")
 	if err != nil {
-		return nil, parseError(err)
+		return nil, err
 	}
 	pool.ConnConfig = conn
 	if t.noCache {
 		noStatementCache(conn)
 	}
 	return pool, nil
+}
+
+// emptyConfig is pgx's configuration without anything of the environment or of files.
+func emptyConfig(host string) (*pgxpool.Config, error) {
+	pool, err := pgxpool.ParseConfig("host='" + host + "' port=5432 user=x dbname=x connect_timeout=0 sslmode=disable " +
+		"sslcertmode=disable sslrootcert='' target_session_attrs=any")
+	return pool, parseError(err)
 }
 
 // parse hands the keywords to pgx, with no secret among them.

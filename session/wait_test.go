@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,7 +26,10 @@ func lines(t *testing.T) <-chan string {
 	l := make(lineWriter, 100)
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(l, nil)))
-	t.Cleanup(func() { slog.SetDefault(before) })
+	t.Cleanup(func() {
+		slog.SetDefault(before)
+		log.SetOutput(os.Stderr) // which SetDefault changed, and doesn't change back
+	})
 	return l
 }
 
