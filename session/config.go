@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -37,11 +36,19 @@ func ConfigFromEnv() (*pgxpool.Config, error) {
 
 // ParseURL reads a SQLAlchemy URL as SQLAlchemy and the driver that it names do
 // (see the package's documentation), and returns pgx's configuration for the same
-// connection. Blanks and new lines around it are cut off. It connects to nothing; it reads the environment, .pgpass, service
-// and certificate files where the driver would.
+// connection. Blanks and new lines around it are cut off. It connects to nothing; it
+// reads the environment, .pgpass, service and certificate files where the driver would.
 //
 // errors.Is tells [ErrNoURL] and [ErrNotPostgres] apart from a URL that is wrong.
 func ParseURL(url string) (*pgxpool.Config, error) {
+	t, err := readURL(url)
+	if err != nil {
+		return nil, err
+	}
+	return t.config()
+}
+
+func readURL(url string) (*target, error) {
 	if url = trim(url); url == "" {
 		return nil, ErrNoURL
 	}
@@ -49,11 +56,7 @@ func ParseURL(url string) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := u.target()
-	if err != nil {
-		return nil, err
-	}
-	return t.config()
+	return u.target()
 }
 
 // target is what a driver makes of a URL, in libpq's keywords.
@@ -70,6 +73,11 @@ type target struct {
 
 func (t *target) config() (*pgxpool.Config, error) {
 	if err := t.check(); err != nil {
+		return nil, err
+	}
+	t.checkPassfile()
+	key, err := t.takeClientKey()
+	if err != nil {
 		return nil, err
 	}
 	conn, err := t.parse()
@@ -89,16 +97,24 @@ func (t *target) config() (*pgxpool.Config, error) {
 		return nil, err
 	}
 	requireRoots(conn)
-	pool, err := pgxpool.ParseConfig("host=localhost port=5432 user=x dbname=x connect_timeout=0 sslmode=disable " +
-		"sslcertmode=disable sslrootcert='' target_session_attrs=any")
+	key.give(conn)
+	watchAttempts(conn)
+	pool, err := emptyConfig("localhost")
 	if err != nil {
-		return nil, parseError(err)
+		return nil, err
 	}
 	pool.ConnConfig = conn
 	if t.noCache {
 		noStatementCache(conn)
 	}
 	return pool, nil
+}
+
+// emptyConfig is pgx's configuration without anything of the environment or of files.
+func emptyConfig(host string) (*pgxpool.Config, error) {
+	pool, err := pgxpool.ParseConfig("host='" + host + "' port=5432 user=x dbname=x connect_timeout=0 sslmode=disable " +
+		"sslcertmode=disable sslrootcert='' target_session_attrs=any")
+	return pool, parseError(err)
 }
 
 // parse hands the keywords to pgx, with no secret among them.
@@ -132,19 +148,15 @@ func parseError(err error) error {
 	return fmt.Errorf("session: the database URL, with the PG* variables and the service file: %s", reason)
 }
 
-var errNoRoots = errors.New("session: sslmode verify-ca and verify-full need root certificates: set sslrootcert " +
-	"or PGSSLROOTCERT to a file of them (or to system), or put one at ~/.postgresql/root.crt")
+var errNoRoots = &localError{"session: sslmode verify-ca and verify-full need root certificates: set sslrootcert " +
+	"or PGSSLROOTCERT to a file of them (or to system), or put one at ~/.postgresql/root.crt"}
 
 // requireRoots has verify-ca and verify-full refuse to connect without a file of
 // root certificates, as libpq and asyncpg do. pgx would trust the system's.
 func requireRoots(conn *pgx.ConnConfig) {
-	configs := []*tls.Config{conn.TLSConfig}
-	for _, fallback := range conn.Fallbacks {
-		configs = append(configs, fallback.TLSConfig)
-	}
 	missing := false
-	for _, c := range configs {
-		if c != nil && c.RootCAs == nil && (!c.InsecureSkipVerify || c.VerifyPeerCertificate != nil) {
+	for _, c := range tlsConfigs(conn) {
+		if c.RootCAs == nil && (!c.InsecureSkipVerify || c.VerifyPeerCertificate != nil) {
 			c.RootCAs = x509.NewCertPool() // which no certificate is signed by
 			missing = true
 		}

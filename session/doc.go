@@ -34,6 +34,16 @@
 // Blanks and new lines around the URL are cut off.
 // Parameters that only tune the Python client, such as prepare_threshold, are
 // accepted and never sent to the server. As in pgx, one password serves all hosts.
+// A server that is not what target_session_attrs asks for is not asked again without
+// TLS, and SCRAM gets the password after SASLprep, as with libpq.
+//
+// Where the variable is unset or blank, [WithProject] names the directory of a Python
+// project whose pyproject.toml has the URL:
+//
+//	[tool.reflex]
+//	db_url = "postgresql+psycopg://app@localhost/shop"
+//
+// So an explicit URL ([OpenURL]) goes before REFLEX_DB_URL, and that before the file.
 //
 // # The schema
 //
@@ -55,10 +65,18 @@
 // that is fine, [History.State] tells of it, and [RefuseAhead] makes it an error.
 // [VersionTable] and [Branches] are for projects that use these in Alembic.
 //
+// What waits says so: [WithWait] and [WithSchema] write to [slog.Default] when a wait
+// begins, each half minute, and when it ends well, at the level of information.
+//
 // # Secrets
 //
 // No error of this package holds the password or the whole URL, and neither do
 // %v of a *pgxpool.Config or ConnString of the configuration in it. The password
 // stands in ConnConfig.Password alone, where pgx needs it: don't print
 // *ConnConfig itself. [Redact] makes a URL fit for a log.
+//
+// Files of secrets are held to libpq's rules: a .pgpass that others may read is
+// ignored, and slog says so at the level of warnings; an sslkey that others may read
+// fails every connection with TLS. An sslkey may be encrypted, in PKCS#8 too; then
+// sslpassword opens it.
 package session

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -50,10 +51,8 @@ func (u *sqlURL) libpq() (*target, error) {
 		}
 		t.keywords[name] = p.values[0]
 	}
-	if text, given := t.keywords["connect_timeout"]; given {
-		if seconds, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
-			t.keywords["connect_timeout"] = strconv.Itoa(max(seconds, 0)) // below 0 is without limit too
-		}
+	if err := t.connectTimeout(); err != nil {
+		return nil, err
 	}
 	if hosts != nil {
 		t.keywords["host"] = strings.Join(hosts, ",")
@@ -73,10 +72,45 @@ func (u *sqlURL) libpq() (*target, error) {
 	return t, nil
 }
 
+// connectTimeout reads the timeout as the driver does. psycopg applies it itself
+// (timeout_from_conninfo of psycopg/conninfo.py): any number, without its fraction,
+// and at least 2 seconds. psycopg2 leaves it to libpq: a whole number.
+func (t *target) connectTimeout() error {
+	text, given := t.keywords["connect_timeout"]
+	if !given && !t.usesService() {
+		text = os.Getenv("PGCONNECT_TIMEOUT")
+		given = text != ""
+	}
+	if !given {
+		return nil
+	}
+	whole, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
+	seconds := int(whole)
+	if t.driver != "psycopg2" {
+		var number float64
+		number, err = strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if math.IsNaN(number) || math.Abs(number) > math.MaxInt32 || strings.ContainsAny(text, "xX") {
+			err = strconv.ErrRange
+		}
+		if seconds = int(number); seconds > 0 {
+			seconds = max(seconds, 2)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("session: %s: connect_timeout is not a number of seconds that the driver takes", t.driver)
+	}
+	t.keywords["connect_timeout"] = strconv.Itoa(max(seconds, 0)) // below 0 is without limit too
+	return nil
+}
+
+func (t *target) usesService() bool {
+	return t.keywords["service"] != "" || os.Getenv("PGSERVICE") != ""
+}
+
 // libpqEnv adds the variables that libpq reads and pgx doesn't. A service file
 // goes before them, and pgx reads that later, so then they are left out.
 func (t *target) libpqEnv() {
-	if t.keywords["service"] != "" || os.Getenv("PGSERVICE") != "" {
+	if t.usesService() {
 		return
 	}
 	for name, k := range libpqKeywords {
@@ -105,7 +139,7 @@ var libpqKeywords = map[string]keyword{
 	"application_name": {apply: send}, "replication": {apply: send},
 	"client_encoding":           {"PGCLIENTENCODING", onlyUTF8},
 	"fallback_application_name": {apply: fallbackName},
-	"options":                   {apply: expandOptions},
+	"options":                   {apply: send},          // as it was written: a pooler, or a router, reads it
 	"hostaddr":                  {"PGHOSTADDR", ignore}, // see setHostAddr
 	"keepalives":                {apply: ignore},        // these five: see setDialer
 	"keepalives_idle":           {apply: ignore},
@@ -151,8 +185,7 @@ func (t *target) check() error {
 	if negotiation == "" && t.readsEnv {
 		negotiation = os.Getenv("PGSSLNEGOTIATION")
 	}
-	usesService := t.keywords["service"] != "" || os.Getenv("PGSERVICE") != ""
-	if negotiation == "direct" && slices.Index(modes, mode) < 4 && !(usesService && mode == "") {
+	if negotiation == "direct" && slices.Index(modes, mode) < 4 && !(t.usesService() && mode == "") {
 		return errors.New("session: sslnegotiation=direct needs sslmode=require or more")
 	}
 	if t.driver != "psycopg" && t.driver != "psycopg2" && t.driver != "psycopg_async" {
@@ -162,7 +195,7 @@ func (t *target) check() error {
 		return nil
 	}
 	if addresses := t.keywords["hostaddr"]; addresses != "" && t.keywords["host"] == "" && os.Getenv("PGHOST") == "" {
-		if usesService {
+		if t.usesService() {
 			return errors.New("session: hostaddr with a service file needs host in the URL as well")
 		}
 		t.keywords["host"] = addresses
@@ -265,63 +298,6 @@ func fallbackName(conn *pgx.ConnConfig, _, value string) error {
 	return nil
 }
 
-// expandOptions makes run-time parameters of "-c name=value" and "--name=value".
-// Anything else among the server's options is sent as it is.
-func expandOptions(conn *pgx.ConnConfig, name, value string) error {
-	words := splitOptions(value)
-	settings := map[string]string{}
-	for i := 0; i < len(words); i++ {
-		setting, isLong := strings.CutPrefix(words[i], "--")
-		if !isLong {
-			var isC bool
-			if setting, isC = strings.CutPrefix(words[i], "-c"); !isC {
-				return send(conn, name, value)
-			}
-			if setting == "" && i+1 < len(words) {
-				i++
-				setting = words[i]
-			}
-		}
-		key, text, ok := strings.Cut(setting, "=")
-		if !ok || key == "" {
-			return send(conn, name, value)
-		}
-		settings[strings.ReplaceAll(key, "-", "_")] = text
-	}
-	for key, text := range settings {
-		if conn.RuntimeParams[key] == "" { // the startup message's own go first
-			conn.RuntimeParams[key] = text
-		}
-	}
-	return nil
-}
-
-// splitOptions splits at spaces; a backslash takes the next character as it is
-// (the server's pg_split_opts).
-func splitOptions(s string) (words []string) {
-	var word strings.Builder
-	inWord := false
-	for i := 0; i < len(s); i++ {
-		switch {
-		case strings.IndexByte(" \t\n\v\f\r", s[i]) >= 0:
-			if inWord {
-				words = append(words, word.String())
-				word.Reset()
-				inWord = false
-			}
-			continue
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-		}
-		word.WriteByte(s[i])
-		inWord = true
-	}
-	if inWord {
-		words = append(words, word.String())
-	}
-	return words
-}
-
 func tlsVersion(conn *pgx.ConnConfig, name, value string) error {
 	version, ok := map[string]uint16{
 		"TLSv1": tls.VersionTLS10, "TLSv1.0": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11,
@@ -330,18 +306,12 @@ func tlsVersion(conn *pgx.ConnConfig, name, value string) error {
 	if !ok {
 		return fmt.Errorf("the parameter %q is not one of TLSv1, TLSv1.1, TLSv1.2, TLSv1.3", name)
 	}
-	set := func(c *tls.Config) {
-		switch {
-		case c == nil:
-		case name == "ssl_min_protocol_version":
+	for _, c := range tlsConfigs(conn) {
+		if name == "ssl_min_protocol_version" {
 			c.MinVersion = version
-		default:
+		} else {
 			c.MaxVersion = version
 		}
-	}
-	set(conn.TLSConfig)
-	for _, fallback := range conn.Fallbacks {
-		set(fallback.TLSConfig)
 	}
 	return nil
 }

@@ -2,15 +2,11 @@ package session
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -86,73 +82,4 @@ func noStatementCache(conn *pgx.ConnConfig) {
 	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn.StatementCacheCapacity = 0
 	conn.DescriptionCacheCapacity = 0
-}
-
-// WithWait waits up to limit for the server to answer, for a service that may
-// start before its database. It tries with a connection of its own, at growing
-// intervals with jitter, and is over with the first success. A refusal that
-// waiting can't change, such as of the password, fails at once.
-func WithWait(limit time.Duration) Option {
-	return func(c *pgxpool.Config) error {
-		turn := make(chan struct{}, 1) // one waits, the others for that one
-		answered := false
-		before := c.BeforeConnect
-		c.BeforeConnect = func(ctx context.Context, config *pgx.ConnConfig) error {
-			if before != nil {
-				if err := before(ctx, config); err != nil {
-					return err
-				}
-			}
-			select {
-			case turn <- struct{}{}:
-				defer func() { <-turn }()
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if answered {
-				return nil
-			}
-			err := waitForServer(ctx, config, limit)
-			answered = err == nil
-			return err
-		}
-		return nil
-	}
-}
-
-func waitForServer(ctx context.Context, config *pgx.ConnConfig, limit time.Duration) error {
-	over := time.NewTimer(limit)
-	defer over.Stop()
-	trying, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		conn, err := pgx.ConnectConfig(trying, config)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		if ctx.Err() != nil || !worthWaiting(err) {
-			return err
-		}
-		select {
-		case <-over.C:
-			return fmt.Errorf("after waiting %s: %w", limit, err)
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		case <-time.After(pause/2 + rand.N(pause)):
-		}
-	}
-}
-
-// worthWaiting is false for what the server says of the request rather than of
-// its own state (PostgreSQL's manual, appendix A), and for a wrong certificate.
-func worthWaiting(err error) bool {
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
-		return strings.HasPrefix(server.Code, "57P") || strings.HasPrefix(server.Code, "53")
-	}
-	if errors.Is(err, errNoRoots) {
-		return false
-	}
-	var certificate *tls.CertificateVerificationError
-	return !errors.As(err, &certificate)
 }

@@ -104,7 +104,9 @@ func (h *History) Check(ctx context.Context, db Querier) error {
 // The error is [ErrNotMigrated], or why the database can't be asked.
 func (h *History) State(ctx context.Context, db Querier) (*SchemaState, error) {
 	table := h.table.Sanitize()
-	rows, err := db.Query(ctx, "SELECT version_num FROM "+table)
+	// Not prepared: a prepared statement fails once after a migration has changed the
+	// column's type.
+	rows, err := db.Query(ctx, "SELECT version_num FROM "+table, pgx.QueryExecModeExec)
 	if err == nil {
 		var current []string
 		if current, err = pgx.CollectRows(rows, pgx.RowTo[string]); err == nil {
@@ -148,7 +150,8 @@ func (h *History) state(current []string) *SchemaState {
 // WithSchema lets [Open] wait up to limit, from its first answer on, until the
 // database is where the history wants it. It asks at growing intervals with jitter;
 // then Open fails with what [History.Check] says. So a service and its migration may
-// start together, in any order. With a limit of 0 it asks once.
+// start together, in any order. With a limit of 0 it asks once. [slog.Default] gets a
+// line when the wait begins, each half minute, and when it ends well.
 //
 // The pool's first connection asks, after the functions of [WithAfterConnect] that
 // were given before this option. Later ones don't: Check is for that, in a probe. A
@@ -191,22 +194,22 @@ func (e *schemaError) Unwrap() error { return e.error }
 // ping waits for the database's answer, and for its schema if WithSchema says so.
 func ping(ctx context.Context, pool *pgxpool.Pool) error {
 	var refused *schemaError
-	var since time.Time // it was refused
+	var wait waiting
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		err := pool.Ping(ctx)
 		if !errors.As(err, &refused) && (refused == nil || err == nil || !worthWaiting(err)) {
 			if err != nil {
-				err = fmt.Errorf("session: the database does not answer: %w", err)
+				return fmt.Errorf("session: the database does not answer: %w", err)
 			}
-			return err
+			wait.end(ctx)
+			return nil
 		}
-		if since.IsZero() {
-			since = time.Now()
-		}
-		left := refused.limit - time.Since(since)
 		if refused.limit <= 0 {
 			return refused.error
 		}
+		wait.what, wait.limit = "the migration of the database", refused.limit
+		wait.on(ctx, refused.error)
+		left := refused.limit - time.Since(wait.since)
 		if left <= 0 {
 			return fmt.Errorf("%w (after waiting %s)", refused.error, refused.limit)
 		}

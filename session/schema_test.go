@@ -106,6 +106,21 @@ func TestAheadOnOneBranchAndBehindOnAnother(t *testing.T) {
 	}
 }
 
+// A migration may make the version table's column longer, or text.
+func TestCheckAfterTheVersionTableChanged(t *testing.T) {
+	url := versions(t, "c")
+	h := parse(t, line())
+	pool, migration := open(t, url, session.WithMaxConns(1)), open(t, url)
+	for _, kind := range []string{"varchar(32)", "varchar(255)", "text", "varchar(64)"} {
+		if _, err := migration.Exec(t.Context(), "ALTER TABLE alembic_version ALTER version_num TYPE "+kind); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Check(t.Context(), pool); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
 func TestNotMigrated(t *testing.T) {
 	pool := open(t, pgtest.Shared(t).NewDatabase(t))
 	for _, h := range []*session.History{

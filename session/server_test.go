@@ -67,7 +67,9 @@ func TestEveryDriversURLConnects(t *testing.T) {
 
 func TestScramPasswords(t *testing.T) {
 	server := pgtest.Start(t, pgtest.HBA("local all all trust", "host all all 127.0.0.1/32 scram-sha-256"))
-	for i, password := range []string{"p@ss", "a+b", "a/b", "a b", "100%", "a#b", `q'"\`, "ünïcödé 😀", "a?b&c=d", ":", "%40"} {
+	for i, password := range []string{"p@ss", "a+b", "a/b", "a b", "100%", "a#b", `q'"\`, "ünïcödé 😀", "a?b&c=d", ":", "%40",
+		"secret²", "µm½", "ﬁ", "se\u00adcret", "\u00ad", "a\u00a0b", "a\u200bb", "a\u200db", "ＡＢＣ", "e\u0301", "\u212b", "\u0675",
+		"א²א", "א²", "א1", "²\u0221", "²\u0007", "²\ue000"} {
 		role := "odd" + strconv.Itoa(i)
 		server.Exec(t, "postgres", "CREATE ROLE "+role+" LOGIN PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'")
 		escaped := strings.ReplaceAll(url.QueryEscape(password), "+", "%20")
@@ -80,6 +82,28 @@ func TestScramPasswords(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("a wrong password: %v", err)
 		}
+	}
+}
+
+// A password that doesn't go by SCRAM goes as it is.
+func TestOtherPasswordsAreSentAsTheyAre(t *testing.T) {
+	server := pgtest.Start(t, pgtest.HBA("local all all trust", "host all plain 127.0.0.1/32 password", "host all all 127.0.0.1/32 md5"))
+	server.Exec(t, "postgres", "SET password_encryption = md5; CREATE ROLE hashed LOGIN PASSWORD 'µm\u00ad½'; CREATE ROLE plain LOGIN PASSWORD 'µm\u00ad½'")
+	server.Exec(t, "postgres", "CREATE ROLE scram LOGIN PASSWORD 'µm\u00ad½'")
+	for _, role := range []string{"hashed", "plain", "scram"} {
+		open(t, fmt.Sprintf("postgresql://%s:%s@127.0.0.1:%d/postgres", role, url.QueryEscape("µm\u00ad½"), server.Port))
+	}
+}
+
+// PostgreSQL takes it as it is, since it is from the right and from the left; pgx
+// would make one character of e and its accent.
+func TestAPasswordThatPgxWouldChange(t *testing.T) {
+	server := pgtest.Start(t, pgtest.HBA("local all all trust", "host all all 127.0.0.1/32 scram-sha-256"))
+	server.Exec(t, "postgres", "CREATE ROLE odd LOGIN PASSWORD 'e\u0301א'")
+	_, err := session.OpenURL(t.Context(), fmt.Sprintf("postgresql://odd:%s@127.0.0.1:%d/postgres", url.QueryEscape("e\u0301א"), server.Port),
+		session.WithWait(time.Hour))
+	if err == nil || !strings.Contains(err.Error(), "NFC") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -107,6 +131,18 @@ func TestRunTimeParameters(t *testing.T) {
 	}
 	if got := ask(t, pool, "SELECT current_setting('application_name')"); got != "my app" {
 		t.Errorf("application_name is %s", got)
+	}
+}
+
+// A router of CockroachDB reads --cluster, and a PgBouncer is told to ignore options:
+// neither knows a parameter that was made of them.
+func TestOptionsAreSentAsTheyAreWritten(t *testing.T) {
+	server := pgtest.Shared(t)
+	through := pgtest.PgBouncer(t, server, server.URL("postgres"), "session", "ignore_startup_parameters = options,extra_float_digits")
+	pool := open(t, through+"?options=--cluster%3Dshop%20-csearch_path%3Dx&connect_timeout=2.5")
+	ask(t, pool, "SELECT 'here'")
+	if got := pool.Config().ConnConfig.RuntimeParams["options"]; got != "--cluster=shop -csearch_path=x" {
+		t.Errorf("options is %q", got)
 	}
 }
 
@@ -176,12 +212,22 @@ func TestTLSRequiredOfAPlainServer(t *testing.T) {
 func TestReadWriteFindsThePrimary(t *testing.T) {
 	primary := pgtest.Start(t)
 	replica := pgtest.Replica(t, primary)
-	hosts := fmt.Sprintf("host=127.0.0.1:%d&host=127.0.0.1:%d", replica.Port, primary.Port)
-	for target, port := range map[string]int{"read-write": primary.Port, "standby": replica.Port} {
+	another := pgtest.Shared(t)
+	for _, c := range []struct {
+		target      string
+		first, then *pgtest.Server
+		reached     *pgtest.Server
+	}{
+		{"read-write", replica, primary, primary},
+		{"standby", primary, replica, replica},
+		{"prefer-standby", primary, replica, replica},
+		{"prefer-standby", primary, another, primary}, // asyncpg takes either
+	} {
 		for _, driver := range []string{"psycopg", "asyncpg"} {
-			pool := open(t, fmt.Sprintf("postgresql+%s://app@/postgres?%s&target_session_attrs=%s", driver, hosts, target))
-			if got := ask(t, pool, "SELECT inet_server_port()::text"); got != strconv.Itoa(port) {
-				t.Errorf("%s, %s: reached port %s, want %d", driver, target, got, port)
+			pool := open(t, fmt.Sprintf("postgresql+%s://app@/postgres?host=127.0.0.1:%d&host=127.0.0.1:%d&target_session_attrs=%s",
+				driver, c.first.Port, c.then.Port, c.target))
+			if got := ask(t, pool, "SELECT inet_server_port()::text"); got != strconv.Itoa(c.reached.Port) {
+				t.Errorf("%s, %s: reached port %s, want %d", driver, c.target, got, c.reached.Port)
 			}
 		}
 	}

@@ -73,7 +73,7 @@ func FuzzAgainstSQLAlchemy(f *testing.F) {
 func deliberate(err error) bool {
 	for _, reason := range []string{
 		"UTF-8", "%00", "%40", "drop that part", "given more than once", "pgx can't do", "holds an @",
-		"needs", "takes one host", "several hosts", "read", "invalid port", "postgres://", "is unknown: use", "database URL, with",
+		"needs", "takes one host", "several hosts", "read", "invalid port", "postgres://", "is unknown: use", "database URL, with", "number of seconds",
 	} {
 		if strings.Contains(err.Error(), reason) {
 			return true

@@ -37,17 +37,16 @@ class RefusedError(Exception):
     """The driver would not connect with this."""
 
 
-def options(text: str) -> dict[str, str]:
-    """The run-time parameters in the server's options; other options as they are."""
-    words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?a:\\.|[^\s\\])+", text)]
-    found, rest = {}, iter(words)
-    for word in rest:
-        setting = next(rest, "") if word == "-c" else word[2:]
-        name, equals, value = setting.partition("=")
-        if not word.startswith(("-c", "--")) or not equals or not name:
-            return {"options": text}
-        found[name.replace("-", "_")] = value
-    return found
+def timeout(driver: str, text: str) -> int:
+    """Seconds; 0 is without a limit, which psycopg makes its own one of."""
+    if driver != "psycopg2":
+        seconds = conninfo.timeout_from_conninfo({"connect_timeout": text})
+        return seconds if float(text) >= 1 else 0
+    # libpq reads it where it waits: for a port that nobody listens on.
+    nowhere = conninfo.make_conninfo("", host="127.0.0.1", port=1, connect_timeout=text)
+    if "invalid integer value" in pq.PGconn.connect(nowhere.encode()).get_error_message():
+        raise RefusedError(text)
+    return max(int(text), 0)
 
 
 def libpq(driver: str, arguments: dict[str, Any]) -> Meaning:
@@ -83,11 +82,9 @@ def libpq(driver: str, arguments: dict[str, Any]) -> Meaning:
     ports = effective["port"].split(",")
     ports = ports * len(names) if len(ports) == 1 else ports
     params = {}
-    if text := effective.get("options"):
-        params.update(options(text))
     name = effective.get("application_name") or effective.get("fallback_application_name")
     for key, value in {**effective, "application_name": name}.items():
-        if key in ("application_name", "client_encoding", "replication") and value:
+        if key in ("application_name", "client_encoding", "replication", "options") and value:
             params[key] = value
     for variable, name in (("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")):
         if value := os.environ.get(variable):
@@ -100,6 +97,7 @@ def libpq(driver: str, arguments: dict[str, Any]) -> Meaning:
         "database": effective.get("dbname") or effective["user"],
         "sslmode": "verify-full" if system else effective["sslmode"],
         "params": params,
+        "timeout": timeout(driver, effective.get("connect_timeout", "0")),
     }
 
 

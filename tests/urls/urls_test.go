@@ -39,6 +39,7 @@ type meaning struct {
 	Database string            `json:"database"`
 	SSLMode  string            `json:"sslmode"`
 	Params   map[string]string `json:"params"`
+	Timeout  *int              `json:"timeout"` // in seconds, where the driver takes one from the URL
 }
 
 // stricter are the URLs that session refuses and Python takes, and why.
@@ -143,7 +144,7 @@ func compare(t *testing.T, want meaning, config *pgxpool.Config, err error) {
 		want.User = me.Username
 		want.Database = strings.ReplaceAll(want.Database, "$USER", me.Username)
 	}
-	standard, err := pgconn.ParseConfig("host='' port=5432 sslmode=disable") // libpq's is compiled into it
+	standard, err := pgconn.ParseConfig("host='' port=5432 sslmode=disable connect_timeout=0") // libpq's is compiled into it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +163,9 @@ func compare(t *testing.T, want meaning, config *pgxpool.Config, err error) {
 	}
 	if !maps.Equal(got.Params, want.Params) {
 		t.Errorf("run-time parameters: %v, want %v", got.Params, want.Params)
+	}
+	if want.Timeout != nil && int(conn.ConnectTimeout.Seconds()) != *want.Timeout {
+		t.Errorf("timeout: %s, want %d s", conn.ConnectTimeout, *want.Timeout)
 	}
 	if mode := sslMode(config); mode != "" && mode != want.SSLMode {
 		t.Errorf("sslmode: %s, want %s", mode, want.SSLMode)
