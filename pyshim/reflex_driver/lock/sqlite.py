@@ -31,10 +31,12 @@ _BYTE = 1 << 62  # SQLite's own are at 1 << 30 (https://www.sqlite.org/src/file/
 
 _HOLDER = Holder("another process on this machine")
 
-# Python knows the numbers only where it was built on such a system.
+# A Python that was built with old headers does not name F_OFD_GETLK and
+# F_OFD_SETLK: python-build-standalone's on Linux, and any on macOS. Linux has one
+# number for all architectures (include/uapi/asm-generic/fcntl.h), and macOS too
+# (sys/fcntl.h). The kernel decides: an old one answers EINVAL.
 _DARWIN = sys.platform == "darwin"
-_SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", 90 if _DARWIN else None)
-_GET_LOCK: int | None = getattr(fcntl, "F_OFD_GETLK", 92 if _DARWIN else None)
+_GET_LOCK, _SET_LOCK = {"linux": (36, 37), "darwin": (92, 90)}.get(sys.platform, (None, None))
 
 _open: list[int] = []  # every descriptor
 

@@ -31,6 +31,32 @@ def test_one_holds_it_and_a_forked_child_does_not(tmp_path: Path) -> None:
     second.abandon()
 
 
+def test_a_python_without_the_constants_locks_too(tmp_path: Path) -> None:
+    """As python-build-standalone's, which is built with the headers of an old Linux."""
+    file = tmp_path / "app.db"
+    file.touch()
+    first = sqlite.SQLiteSession(str(file))
+    program = f"""
+import fcntl
+for name in "F_OFD_GETLK", "F_OFD_SETLK", "F_OFD_SETLKW":
+    if hasattr(fcntl, name):
+        delattr(fcntl, name)
+import tests.driver
+from reflex_driver.lock import sqlite
+session = sqlite.SQLiteSession({str(file)!r})
+print(session.free(), session.take(""))"""
+
+    def ask() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert first.take("")
+    assert ask() == "False False"
+    first.give()
+    assert ask() == "True True"
+
+
 def test_sqlite_reads_and_writes_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "app.db"
     database = sqlite3.connect(file)
