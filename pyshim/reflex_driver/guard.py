@@ -86,7 +86,7 @@ class Guard:
         """Give the lock back now, where the process goes on with another database."""
         if self._lock is not None:
             atexit.unregister(self._lock.close)
-            self._lock.release()
+            self._lock.forked()
 
     def forked(self) -> None:
         """In a forked child: leave the lock and the signals to the parent."""

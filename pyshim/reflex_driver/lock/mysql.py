@@ -10,22 +10,17 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from .session import (
-    LOCK_URL,
-    NOBODY,
-    Holder,
-    Place,
-    SQLSession,
-    UnreachableError,
-    ask,
-    version_schema,
-)
+from .connection import OwnConnection, SQLSession
+from .errors import LOCK_URL, LockError, UnreachableError
+from .protocol import NOBODY, Holder, Place
+from .questions import ask, version_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
+    from sqlalchemy.pool import PoolProxiedConnection
 
 # Neither of the two tells it by one name.
 _SERVER = "SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)"
@@ -35,10 +30,17 @@ _LONGEST = 31536000  # of wait_timeout, in seconds: the server ends what idles f
 
 
 def place(connection: Connection, context: MigrationContext) -> Place:
-    """See session.Kind. A table that no schema is named for is in the connection's database."""
-    # No transaction begins here for a statement that reads no table.
-    database = ask(connection.connection, "SELECT DATABASE()")[0]
-    server = ask(connection.connection, _SERVER)[0]
+    """See protocol.Kind. A table that no schema is named for is in the connection's database."""
+    # No transaction begins for a statement that reads no table.
+    question = f"SELECT DATABASE(), ({_SERVER}), CONNECTION_ID()"
+    driver = connection.connection.driver_connection
+    if _streams(driver):
+        # A question would end the result. The connection is another one to the same server.
+        apart = OwnConnection(connection)
+        database, server, backend = apart.ask(question)
+        apart.discard()
+    else:
+        database, server, backend = ask(connection.connection, question)
     schema = version_schema(connection, context) or database or ""
     digest = hashlib.sha256(f"{schema}\0{context.version_table}".encode()).hexdigest()
     key = f"reflex db {digest}"[:_NAME_LIMIT]
@@ -46,16 +48,19 @@ def place(connection: Connection, context: MigrationContext) -> Place:
         server=server,
         key=key,
         name=f"GET_LOCK('{key}'), of {schema}.{context.version_table}",
+        backend=str(backend) if _told_id(driver) == backend else "",
     )
 
 
 def open(connection: Connection, place: Place) -> MySQLSession:  # noqa: A001
-    """See session.Kind."""
+    """See protocol.Kind."""
     return MySQLSession(connection, place)
 
 
 def holder(connection: Connection, place: Place) -> Holder | None:
-    """See session.Kind."""
+    """See protocol.Kind."""
+    if _streams(connection.connection.driver_connection):
+        return None
     return _holder(ask(connection.connection, _holder_query(place.key)))
 
 
@@ -66,14 +71,16 @@ class MySQLSession(SQLSession):
         super().__init__(connection)
         try:
             if self.ask(_SERVER)[0] != place.server:
-                way = LOCK_URL if self.direct else "it"
-                raise UnreachableError(f"{way} leads to another server than the migration's")
+                where = LOCK_URL if self.by_url else "it"
+                reason = f"{where} leads to another server than the migration's"
+                raise UnreachableError(reason, by_url=self.by_url)
             self.ask(f"SET SESSION wait_timeout = {_LONGEST}")
+        except LockError:
+            self.discard()
+            raise
         except Exception as exc:
-            self.close()
-            if isinstance(exc, UnreachableError):
-                raise
-            raise UnreachableError(exc) from exc
+            self.discard()
+            raise UnreachableError(exc, by_url=self.by_url) from exc
 
     def take(self, key: str) -> bool:
         return bool(self.ask(f"SELECT GET_LOCK('{key}', 0)")[0])
@@ -81,18 +88,38 @@ class MySQLSession(SQLSession):
     def holder(self, key: str) -> Holder:
         return _holder(self.ask(_holder_query(key))) or NOBODY
 
-    def holds(self, keys: set[str]) -> bool:
-        ours = " AND ".join(f"IS_USED_LOCK('{key}') <=> CONNECTION_ID()" for key in sorted(keys))
+    def holds(self) -> bool:
+        ours = " AND ".join(f"IS_USED_LOCK('{key}') <=> CONNECTION_ID()" for key in self.keys)
         return bool(self.ask(f"SELECT {ours}")[0])
 
     @contextlib.contextmanager
     def waiting(self, connection: Connection) -> Iterator[None]:
         """Keep the server from ending the migration's connection, which idles meanwhile."""
         fairy = connection.connection
+        if _streams(fairy.driver_connection):
+            yield
+            return
         limit = ask(fairy, "SELECT @@SESSION.wait_timeout")[0]
         ask(fairy, f"SET SESSION wait_timeout = {_LONGEST}")
         yield
         ask(fairy, f"SET SESSION wait_timeout = {limit}")
+
+    def _end_backends(self, fairy: PoolProxiedConnection) -> None:
+        for backend in self.backends:
+            with contextlib.suppress(self._engine.dialect.loaded_dbapi.Error):  # it has ended
+                ask(fairy, f"KILL {backend}")
+
+
+def _streams(driver: Any) -> bool:
+    """Whether the rows of a result are still to come, which take the connection for themselves."""
+    # PyMySQL, aiomysql, asyncmy
+    return bool(getattr(getattr(driver, "_result", None), "unbuffered_active", False))
+
+
+def _told_id(driver: Any) -> int | None:
+    """The number that the driver was told when it connected; None if it does not say."""
+    told = getattr(driver, "thread_id", None)
+    return int(told()) if callable(told) else None
 
 
 def _holder_query(key: str) -> str:

@@ -1,5 +1,6 @@
 """The lock of a SQLite file, which SQLite itself takes no notice of."""
 
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, NullPool, create_engine, text
 
 from reflex_driver.lock import sqlite
-from reflex_driver.lock.session import Place
+from reflex_driver.lock.protocol import Place
 
 
 def place(connection: Connection, **opts: Any) -> Place | None:
@@ -53,7 +54,7 @@ print(session.free(), session.take(""))"""
 
     assert first.take("")
     assert ask() == "False False"
-    first.give()
+    first.abandon()
     assert ask() == "True True"
 
 
@@ -132,5 +133,5 @@ def test_asking_for_the_holder_keeps_nobody_out(tmp_path: Path) -> None:
         os._exit(0)
     while os.waitpid(asking, os.WNOHANG) == (0, 0):
         assert session.take("")
-        session.give()
-    sqlite.close_all()
+        session._call(sqlite._SET_LOCK, fcntl.F_UNLCK)
+    session.abandon()
