@@ -34,6 +34,12 @@ def open_sockets() -> set[tuple[int, int]]:
     return found
 
 
+def opened_from_now_on() -> Callable[[], set[tuple[int, int]]]:
+    """What `limited` needs for sockets that a driver is about to open."""
+    before = open_sockets()
+    return lambda: open_sockets() - before
+
+
 def shut_down(sockets: set[tuple[int, int]]) -> None:
     """End both directions of each socket. Who waits for it, in any thread, gets an error."""
     from _socket import SHUT_RDWR, socket

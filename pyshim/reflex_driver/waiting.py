@@ -18,7 +18,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from .progress import Progress, duration, pause, say
-from .sockets import limited, open_sockets
+from .sockets import limited, opened_from_now_on
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection
@@ -70,9 +70,9 @@ class Wait:
         deadline, rest = None, self.seconds or 0.0
         with self._progress:
             while True:
-                before, begun = open_sockets(), time.monotonic()
+                sockets, begun = opened_from_now_on(), time.monotonic()
                 try:
-                    with limited(max(rest, _LEAST), lambda: open_sockets() - before):
+                    with limited(max(rest, _LEAST), sockets):
                         return self._attempt(engine)
                 except Exception as exc:
                     if not self._waits or not _is_of_server(exc, engine) or _is_final(exc):

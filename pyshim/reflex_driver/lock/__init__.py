@@ -130,10 +130,10 @@ class Lock:
                 raise LostError("its session on the server is another one now")
 
     def interrupt(self) -> None:
-        """End the question that the run waits for on a lock's connection, if there is one.
+        """End a question on a lock's connection whose answer is overdue, if there is one.
 
-        For a signal that the main thread does not hear of, because a driver in C waits for a
-        server that does not answer. May be called in any thread. The lock is lost by it.
+        For a signal that has no effect, because a driver waits for a server that does not
+        answer. May be called in any thread, and more than once. The lock is lost by it.
         """
         for session in list(self._sessions.values()):
             session.interrupt()

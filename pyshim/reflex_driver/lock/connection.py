@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.pool import NullPool
 
 from ..progress import pause
-from ..sockets import limited, make_harmless, open_sockets, shut_down
+from ..sockets import limited, make_harmless, opened_from_now_on, shut_down
 from .errors import LOCK_URL, NoLockError, UnreachableError
 from .loops import in_new_loop, keep_forever, running_loop
 from .protocol import Session
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 LIMIT = 15.0
 
 _END_LIMIT = 2.0  # for what ends the migration's own sessions, when a signal ends the run
+
+_PATIENCE = 0.3  # with a question, in seconds, when a signal has come
 
 # Whether a lock's connection is being opened: a listener to the pool's events, which hears of
 # it, can tell it from the project's.
@@ -47,7 +50,7 @@ class OwnConnection:
         self._engine = _same_driver(url, connection.engine) if url else connection.engine
         self._migration = connection.connection.driver_connection
         self._loop = running_loop()
-        self._asking = False
+        self._asking_since: float | None = None
         self._sockets: set[tuple[int, int]] = set()
         self._use(self.connect())
 
@@ -57,15 +60,15 @@ class OwnConnection:
         `database` is another one of the same server; an Engine with a creator does not
         follow it.
         """
-        before = open_sockets()
+        sockets = opened_from_now_on()
         try:
-            with limited(LIMIT, lambda: open_sockets() - before), self._leading_to(database):
+            with limited(LIMIT, sockets), self._leading_to(database):
                 fairy = self._connect()
         except NoLockError:
             raise
         except Exception as exc:
             raise UnreachableError(exc, by_url=self.by_url) from exc
-        self._opened = open_sockets() - before
+        self._opened = sockets()
         return fairy
 
     def _connect(self) -> PoolProxiedConnection:
@@ -116,15 +119,16 @@ class OwnConnection:
 
     def ask(self, sql: str, limit: float = LIMIT) -> list[Any]:
         """The first row that `sql` returns, on the lock's connection."""
-        self._asking = True
+        self._asking_since = time.monotonic()
         try:
             with limited(limit, lambda: self._sockets):
                 return ask(self._fairy, sql)
         finally:
-            self._asking = False
+            self._asking_since = None
 
     def interrupt(self) -> None:
-        if self._asking:
+        since = self._asking_since
+        if since is not None and time.monotonic() - since >= _PATIENCE:
             shut_down(self._sockets)
 
     def close(self) -> None:
@@ -138,7 +142,7 @@ class OwnConnection:
     def discard(self) -> None:
         """Close the connection, in its event loop if it has one."""
         with contextlib.suppress(Exception):  # lost, and reported before the last commit
-            self._fairy.close()
+            close(self._fairy)
 
     def abandon(self) -> None:
         make_harmless({descriptor for descriptor, _ in self._sockets})
@@ -170,11 +174,17 @@ class SQLSession(OwnConnection, Session):
         try:
             self._end_backends(fairy)
         finally:
-            fairy.close()
+            close(fairy)
 
     def _end_backends(self, fairy: PoolProxiedConnection) -> None:
         """End `backends`, if they are there still."""
         raise NotImplementedError
+
+
+def close(fairy: PoolProxiedConnection) -> None:
+    """End a detached connection; a fairy does not by itself, with some asyncio drivers."""
+    assert fairy.dbapi_connection is not None
+    fairy.dbapi_connection.close()
 
 
 def _recreate(pool: Pool) -> Pool:

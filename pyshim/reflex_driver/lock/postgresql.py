@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..progress import say
-from ..sockets import limited, open_sockets
-from .connection import SQLSession
+from ..sockets import limited, opened_from_now_on
+from .connection import SQLSession, close
 from .errors import LOCK_URL, LockError, NoLockError, PoolerError, UnreachableError
 from .loops import running_loop
 from .protocol import NOBODY, UNKNOWN, Holder, Place
@@ -169,9 +169,8 @@ class PostgreSQLSession(SQLSession):
                 self._refuse_shared(theirs)
             return
         other: PoolProxiedConnection | None = None
-        before = open_sockets()
         try:
-            with limited(_POOLER_LIMIT, lambda: open_sockets() - before):
+            with limited(_POOLER_LIMIT, opened_from_now_on()):
                 other = self.connect()
                 for _ in range(_TRIES):
                     self._refuse_shared(ask(other, "SELECT pg_backend_pid()")[0])
@@ -184,7 +183,7 @@ class PostgreSQLSession(SQLSession):
         finally:
             if other is not None:
                 with contextlib.suppress(Exception):
-                    other.close()
+                    close(other)
 
     def _refuse_shared(self, theirs: int) -> None:
         now = self.ask("SELECT pg_backend_pid()", 1.0)[0]
@@ -249,7 +248,7 @@ class PostgreSQLSession(SQLSession):
             self._fairy, self._sockets, self._pid = old
             self._elsewhere = False
             raise
-        old[0].close()
+        close(old[0])
 
     def _end_backends(self, fairy: PoolProxiedConnection) -> None:
         # Of its own role, whatever a listener has SET.
@@ -273,6 +272,8 @@ class PostgreSQLSession(SQLSession):
             limit = ask(fairy, f"SELECT current_setting('{name}', true)")[0]
         if limit in (None, "0"):
             yield
+            with unnoticed(connection) as fairy:
+                ask(fairy, "SELECT 1")  # whether it has been ended meanwhile
             return
         _set(connection, name, "0")
         yield

@@ -111,7 +111,7 @@ class Session(ABC):
         """Get out of the way of a statement that is about to be executed; raises nothing."""
 
     def interrupt(self) -> None:  # noqa: B027
-        """End the question that is being asked, if there is one; from any thread."""
+        """End the question that waits for its answer for long, if there is one; from any thread."""
 
     def end_migrations(self) -> None:  # noqa: B027
         """End what `backends` still do, within seconds; raises nothing."""
