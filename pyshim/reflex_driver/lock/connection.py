@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event, make_url
@@ -135,7 +134,6 @@ class OwnConnection:
         if self._is_async:
             # Its event loop has ended. The server hears of the end of the process.
             keep_forever(self._fairy)
-            warnings.simplefilter("ignore", ResourceWarning)
             return
         self.discard()
 
