@@ -128,6 +128,7 @@ func TestMariaDB(t *testing.T) {
     rows.fetchone()
 `)
 				p.edit(t, "    with context.begin_transaction():\n", `    print(len(rows.fetchall()), "rows")
+    options["connection"].commit()
     with context.begin_transaction():
 `)
 				p.revise(t, "pass")

@@ -33,14 +33,12 @@ def place(connection: Connection, context: MigrationContext) -> Place:
     """See protocol.Kind. A table that no schema is named for is in the connection's database."""
     # No transaction begins for a statement that reads no table.
     question = f"SELECT DATABASE(), ({_SERVER}), CONNECTION_ID()"
-    driver = connection.connection.driver_connection
-    if _streams(driver):
-        # A question would end the result. The connection is another one to the same server.
+    answer = _ask_migrations(connection, question)
+    if answer is None:  # then by one more connection
         apart = OwnConnection(connection)
-        database, server, backend = apart.ask(question)
+        answer = apart.ask(question)
         apart.discard()
-    else:
-        database, server, backend = ask(connection.connection, question)
+    database, server, backend = answer
     schema = version_schema(connection, context) or database or ""
     digest = hashlib.sha256(f"{schema}\0{context.version_table}".encode()).hexdigest()
     key = f"reflex db {digest}"[:_NAME_LIMIT]
@@ -48,7 +46,7 @@ def place(connection: Connection, context: MigrationContext) -> Place:
         server=server,
         key=key,
         name=f"GET_LOCK('{key}'), of {schema}.{context.version_table}",
-        backend=str(backend) if _told_id(driver) == backend else "",
+        backend=str(backend) if backend == _told_id(connection) else "",
     )
 
 
@@ -59,9 +57,7 @@ def open(connection: Connection, place: Place) -> MySQLSession:  # noqa: A001
 
 def holder(connection: Connection, place: Place) -> Holder | None:
     """See protocol.Kind."""
-    if _streams(connection.connection.driver_connection):
-        return None
-    return _holder(ask(connection.connection, _holder_query(place.key)))
+    return _holder(_ask_migrations(connection, _holder_query(place.key)) or [])
 
 
 class MySQLSession(SQLSession):
@@ -95,14 +91,13 @@ class MySQLSession(SQLSession):
     @contextlib.contextmanager
     def waiting(self, connection: Connection) -> Iterator[None]:
         """Keep the server from ending the migration's connection, which idles meanwhile."""
-        fairy = connection.connection
-        if _streams(fairy.driver_connection):
+        answer = _ask_migrations(connection, "SELECT @@SESSION.wait_timeout")
+        if answer is None:
             yield
             return
-        limit = ask(fairy, "SELECT @@SESSION.wait_timeout")[0]
-        ask(fairy, f"SET SESSION wait_timeout = {_LONGEST}")
+        _ask_migrations(connection, f"SET SESSION wait_timeout = {_LONGEST}")
         yield
-        ask(fairy, f"SET SESSION wait_timeout = {limit}")
+        _ask_migrations(connection, f"SET SESSION wait_timeout = {answer[0]}")
 
     def _end_backends(self, fairy: PoolProxiedConnection) -> None:
         for backend in self.backends:
@@ -110,15 +105,30 @@ class MySQLSession(SQLSession):
                 ask(fairy, f"KILL {backend}")
 
 
-def _streams(driver: Any) -> bool:
-    """Whether the rows of a result are still to come, which take the connection for themselves."""
-    # PyMySQL, aiomysql, asyncmy
-    return bool(getattr(getattr(driver, "_result", None), "unbuffered_active", False))
+def _ask_migrations(connection: Connection, sql: str) -> list[Any] | None:
+    """The first row of an answer on the migration's connection.
+
+    None if a result of the project's may be open whose rows are still to come. It has the
+    connection for itself: PyMySQL, aiomysql and asyncmy would throw the rows away, and with
+    mysqlclient they could not be read any more.
+    """
+    fairy = connection.connection
+    driver: Any = fairy.driver_connection
+    mysqlclient = hasattr(driver, "field_count")
+    # After a SELECT mysqlclient does not tell whether its rows have been read.
+    if (mysqlclient and driver.field_count()) or getattr(
+        getattr(driver, "_result", None), "unbuffered_active", False
+    ):
+        return None
+    answer = ask(fairy, sql)
+    if mysqlclient:
+        ask(fairy, "DO 0")  # which is no SELECT
+    return answer
 
 
-def _told_id(driver: Any) -> int | None:
+def _told_id(connection: Connection) -> int | None:
     """The number that the driver was told when it connected; None if it does not say."""
-    told = getattr(driver, "thread_id", None)
+    told = getattr(connection.connection.driver_connection, "thread_id", None)
     return int(told()) if callable(told) else None
 
 
