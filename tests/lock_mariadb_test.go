@@ -113,8 +113,35 @@ func TestMariaDB(t *testing.T) {
 				}
 				for _, run := range runs {
 					run.wantStatus(t, 0)
+					if text := run.stderr.String(); strings.Contains(text, "Traceback") || strings.Contains(text, "Warning") {
+						t.Errorf("it ends with\n%s", text)
+					}
 				}
 				p.wantRanOnMariaDB(t, 3)
+			})
+			// The rows of a result that is open are not lost by the lock's questions.
+			t.Run("a streamed result", func(t *testing.T) {
+				p := server.newProject(t, driver)
+				p.edit(t, "    schemas = model_schemas()\n", `    schemas = model_schemas()
+    from sqlalchemy import text
+    rows = options["connection"].execute(text("SELECT seq FROM seq_1_to_5000"), execution_options={"stream_results": True})
+    rows.fetchone()
+`)
+				// With a transaction of its own open, Alembic leaves the commit to env.py.
+				p.edit(t, "    with context.begin_transaction():\n        context.run_migrations()\n", `    print(len(rows.fetchall()), "rows")
+    with context.begin_transaction():
+        context.run_migrations()
+    options["connection"].commit()
+`)
+				p.revise(t, "pass")
+				bare := p.alembic(t, "upgrade", "0001").wantStatus(t, 0)
+				p.revise(t, "pass")
+				got := p.succeed(t, "upgrade", "head")
+				same(t, "stdout", "4999 rows\n", bare.stdout.String())
+				same(t, "stdout", bare.stdout.String(), got.stdout.String())
+				if text := got.stderr.String(); strings.Contains(text, "Warning") {
+					t.Error(text)
+				}
 			})
 			// The server ends what idles for a second, but not who waits for the lock.
 			t.Run("timeout, and the holder is killed", func(t *testing.T) {

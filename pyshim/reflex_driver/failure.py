@@ -225,8 +225,11 @@ def _url(exc: BaseException) -> Outcome | None:
 def _connection(exc: BaseException) -> Outcome | None:
     """A server that can't be reached, or that refuses us."""
     in_connect = any(
-        frame.f_code.co_name == "connect"
-        and frame.f_globals.get("__name__") == "sqlalchemy.engine.default"
+        # The last two send SQLAlchemy's own first statements.
+        frame.f_code.co_name in ("connect", "initialize", "on_connect")
+        and str(frame.f_globals.get("__name__")).startswith(
+            ("sqlalchemy.engine.default", "sqlalchemy.dialects.")
+        )
         for frame in _frames(exc)
     )
     text = _plain(exc)

@@ -36,7 +36,7 @@ class Guard:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._configure = EnvironmentContext.configure
-        self._interrupts = Interrupts()
+        self._interrupts = Interrupts(self._end_question)
         self._wait = Wait(getattr(options, "wait", None), Progress())
         self._lock: Lock | None = None
         if getattr(options, "changes_database", False) and not options.no_lock:
@@ -86,7 +86,7 @@ class Guard:
         """Give the lock back now, where the process goes on with another database."""
         if self._lock is not None:
             atexit.unregister(self._lock.close)
-            self._lock.release()
+            self._lock.forked()
 
     def forked(self) -> None:
         """In a forked child: leave the lock and the signals to the parent."""
@@ -139,6 +139,10 @@ class Guard:
 
     def _prepares(self, _connection: Connection, _xid: Any) -> None:
         self._check()
+
+    def _end_question(self) -> None:
+        if self._lock is not None:
+            self._lock.interrupt()
 
     def _check(self) -> None:
         if self._lock is not None and self in _active:

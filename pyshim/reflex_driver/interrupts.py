@@ -25,6 +25,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
+from .lock import connection as lock_connection
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -40,7 +42,8 @@ _LIMIT = 2.0  # for an attempt that hangs when the run is over, in seconds
 class Interrupts:
     """What is open, and the thread that ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, end_question: Callable[[], None]) -> None:
+        self._end_question = end_question  # of the lock, which is none of the project's
         self._open: dict[int, Any] = {}  # DBAPI connections
         # One that is being closed may first wait for its statement.
         self._closing: deque[Any] = deque(maxlen=8)
@@ -79,6 +82,8 @@ class Interrupts:
             event.remove(target, name, listener)
 
     def _opened(self, connection: Any, _record: object) -> None:
+        if lock_connection.opening:
+            return
         self._open[id(connection)] = connection
 
     def _closed(self, connection: Any, _record: object) -> None:
@@ -109,6 +114,8 @@ class Interrupts:
         for pause in _PAUSES:  # a statement that was about to begin has not heard of it
             if self._over.acquire(timeout=pause):
                 return
+            if pause >= _PATIENCE:
+                self._end_question()
             if _reflex.interrupted_by:
                 if _reflex.cancelled:
                     self._cancel(_of_aiosqlite)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alembic.script import Script, ScriptDirectory
     from sqlalchemy.engine import Connection
 
-    from .lock.session import Holder
+    from .lock.protocol import Holder
 
 _SERVERS = {
     "postgresql": "PostgreSQL",

@@ -7,7 +7,6 @@ place; each database that it configures is a part of the answer.
 from __future__ import annotations
 
 import json
-import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +144,7 @@ class _Survey:
         self._run_env()
         while self._lost:
             # env.py connects anew, which Wait repeats while the server starts again.
-            pause(random.uniform(_FIRST_PAUSE / 2, _FIRST_PAUSE), is_async=False)
+            pause(_FIRST_PAUSE, is_async=False)
             wait = Wait(max(self._rest(), _FIRST_PAUSE), self._progress)
             wait.start()
             try:
@@ -189,9 +188,7 @@ class _Survey:
                     f"{duration(rest)} left"
                 )
                 _end_transaction(connection)
-                # Jitter, so that many pods started together do not ask together.
-                seconds = min(random.uniform(longest / 2, longest), rest)
-                pause(seconds, is_async=connection.dialect.is_async)
+                pause(min(longest, rest), is_async=connection.dialect.is_async)
                 longest = min(2 * longest, _LONGEST_PAUSE)
                 rows = _look_again(context, rows)
 

@@ -1,7 +1,12 @@
 """`--wait`: try again to connect while the database's server is starting.
 
-It is env.py that connects, through its own Engine, so every database and every
-source of its URL is covered. Nothing is retried once env.py has its connection.
+env.py connects, through its own Engine, so every database and every source of its URL is
+covered. Nothing is tried again once env.py has its connection.
+
+Engine.raw_connection is replaced, and no listener to `do_connect` does the same. That event
+knows no Engine with a `creator`, comes before what SQLAlchemy asks on a first connection
+(a PgBouncer accepts it, and says there that its server is down), and does not call the
+project's own listeners again, whose token may have expired meanwhile.
 """
 
 from __future__ import annotations
@@ -10,13 +15,19 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
 
 from .progress import Progress, duration, pause, say
+from .sockets import limited, opened_from_now_on
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection
 
 _PAUSE = 0.5  # between two attempts, in seconds, at the most
+
+# The least time that one attempt is given, in seconds. A PgBouncer without a server does not
+# refuse, and lets its client wait.
+_LEAST = 10.0
 
 # What a server says that runs, and that goes on saying it. A driver in C gives
 # no more than the text, which may be in another language: then the wait is long.
@@ -54,17 +65,22 @@ class Wait:
             Engine.raw_connection = self._connect  # type: ignore[method-assign]
 
     def _connect_to(self, engine: Engine) -> PoolProxiedConnection:
-        deadline = None
+        if not self._waits:
+            return self._attempt(engine)
+        deadline, rest = None, self.seconds or 0.0
         with self._progress:
             while True:
+                sockets, begun = opened_from_now_on(), time.monotonic()
                 try:
-                    fairy: PoolProxiedConnection = self._connect(engine)
-                    return fairy
+                    with limited(max(rest, _LEAST), sockets):
+                        return self._attempt(engine)
                 except Exception as exc:
                     if not self._waits or not _is_of_server(exc, engine) or _is_final(exc):
                         raise
                     now = time.monotonic()
-                    deadline = deadline or now + (self.seconds or 0)  # from the first refusal
+                    if deadline is None:  # from the first refusal, or while there is no answer
+                        start = begun if isinstance(exc, TimeoutError) else now
+                        deadline = start + (self.seconds or 0)
                     rest = deadline - now
                     if rest <= 0:
                         say(f"Waited {duration(self.seconds or 0)} (--wait).")
@@ -75,10 +91,17 @@ class Wait:
                     )
                     pause(min(_PAUSE, rest), is_async=engine.dialect.is_async)
 
+    def _attempt(self, engine: Engine) -> PoolProxiedConnection:
+        fairy: PoolProxiedConnection = self._connect(engine)
+        return fairy
+
 
 def _is_of_server(exc: Exception, engine: Engine) -> bool:
     """Whether a server, or the way to it, has failed, and not what env.py asks for."""
     driver = engine.dialect.loaded_dbapi
+    if isinstance(exc, DBAPIError) and isinstance(exc.orig, Exception):
+        # Of a statement of SQLAlchemy's own, by which it learns what server it is.
+        exc = exc.orig
     if isinstance(exc, driver.ProgrammingError | driver.NotSupportedError):
         return False  # such as an option that libpq does not know
     # What asyncpg raises when it connects is none of SQLAlchemy's; it has a sqlstate.

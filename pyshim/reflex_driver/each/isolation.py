@@ -24,8 +24,6 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.event.registry import _EventKey
 
-from ..lock import sqlite
-
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
@@ -87,7 +85,6 @@ class Isolation:
         """Close what the run has left open: connections, and then SQLite's locks."""
         if self._engines.dispose():
             gc.collect()
-        sqlite.close_all()
 
     def _restore_streams(self) -> None:
         sys.stdin, sys.stdout, sys.stderr = self._streams

@@ -1,36 +1,53 @@
 """One migration of a database at a time.
 
     Lock        what a run holds, on one connection for each server
-    session     that connection, and what a kind of database has to offer
+    protocol    what a kind of database has to offer
+    connection  the lock's own connection to a server, and what ends it
+    questions   what is asked without the project's notice
+    loops       asyncio's event loops
+    errors      why there is no lock, and what to do about it
     postgresql  advisory locks
     mysql       GET_LOCK, of MySQL and MariaDB
     sqlite      a byte of the database file
 
-A lock's connection is opened by the project's own Engine, so it goes where the
-migration goes, however env.py has set that up. It is kept apart from the
-migration's, which env.py may close and open as it likes, and it is held until
-Python has ended its threads and run its atexit handlers.
+The project's own Engine opens a lock's connection, so it goes where the migration goes,
+however env.py has set that up. It is not the migration's, which env.py may close and open as
+it likes. It is open until Python has ended its threads and run its atexit handlers.
 
-A lock is asked for again and again rather than waited for: a session that
-waits inside PostgreSQL holds a transaction open, and another's CREATE INDEX
-CONCURRENTLY waits for that transaction in turn.
+A run asks for a lock again and again, and does not wait in the server: a session that waits
+in PostgreSQL has a transaction open, and another run's CREATE INDEX CONCURRENTLY would wait
+for that transaction.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
 from ..progress import duration, say
 from . import mysql, postgresql, sqlite
-from .session import HeldError, Holder, LostError, NoLockError, Place, running_loop
+from .errors import (
+    HeldError,
+    LockError,
+    LostError,
+    MigrationConnectionError,
+    NoLockError,
+    UnreachableError,
+)
+from .loops import running_loop
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
 
     from ..progress import Progress
-    from .session import Kind, Session
+    from .protocol import Holder, Kind, Place, Session
 
 _KINDS: dict[str, Kind] = {
     "postgresql": postgresql,
@@ -59,95 +76,167 @@ def holder(context: MigrationContext) -> Holder | None:
 
 
 class Lock:
-    """The locks of one run. `timeout` is how long to wait for another run, in seconds."""
+    """The locks of one run.
+
+    `timeout` is how long to wait for another run, in seconds. `verbose` says what is held.
+    """
 
     def __init__(self, timeout: float, progress: Progress, *, verbose: bool = False) -> None:
         self._timeout = timeout
         self._progress = progress
         self._verbose = verbose
-        # By the server, or SQLite's file; and by the event loop, which an asyncio
-        # driver's connection is of, where env.py may run one after the other.
+        # By the server, or SQLite's file; and by the event loop, because an asyncio driver's
+        # connection is of one loop, and env.py may run one after the other.
         self._sessions: dict[tuple[str, object], Session] = {}
         self._said: set[str] = set()
+        self._asked = False
 
     def acquire(self, context: MigrationContext) -> None:
         """Take the lock of this version table, unless the run holds it already.
 
-        Connects at the first one. Where the database has no lock, a line on
-        stderr says so. Raises HeldError, or another LockError if the lock can't
-        be asked for.
+        Connects at the first one. Where the database has no lock, a line on stderr says so.
+        Raises HeldError, or another LockError if the lock can't be asked for.
         """
         connection = context.connection
         assert connection is not None
+        self._asked = True
         try:
             kind = _kind(connection)
             place = kind.place(connection, context)
             if place is None:
                 return
-            if any(
-                server == place.server and place.key in session.keys
-                for (server, _), session in self._sessions.items()
-            ):
-                return
-            way = place.server, running_loop() if connection.dialect.is_async else None
-            if way not in self._sessions:
-                self._sessions[way] = kind.open(connection, place)
-            session = self._sessions[way]
-            self._poll(session, place, connection)
-            session.keys.add(place.key)
-            if self._verbose:
-                say(f"Holding the migration lock: {place}")
+            session = self._holding(place)
+            if session is None:
+                session = self._session(kind, place, connection)
+                self._poll(session, place, connection)
+                session.keys.add(place.key)
+                if self._verbose:
+                    say(f"Holding the migration lock: {place}")
+            if place.backend:
+                session.backends.add(place.backend)
         except NoLockError as exc:
-            line = f"No migration lock, so concurrent runs are not kept apart: {exc}"
-            if line not in self._said:
-                say(line)
-            self._said.add(line)
+            self._say_once(f"No migration lock, so concurrent runs are not kept apart: {exc}")
 
     def check(self) -> None:
         """Raise LostError unless every key is held; one question for each server."""
         for (_, loop), session in self._sessions.items():
             if loop not in (None, running_loop()):
-                continue  # it holds what it holds
+                continue  # its connection can't be asked, and nothing has been in its way
             try:
-                held = session.holds(session.keys)
+                held = session.holds()
             except Exception as exc:
-                raise LostError(str(exc)) from exc
+                raise LostError(exc) from exc
             if not held:
-                raise LostError("it was given up")
+                raise LostError("its session on the server is another one now")
+
+    def interrupt(self) -> None:
+        """End a question on a lock's connection whose answer is overdue, if there is one.
+
+        For a signal that has no effect, because a driver waits for a server that does not
+        answer. May be called in any thread, and more than once. The lock is lost by it.
+        """
+        for session in list(self._sessions.values()):
+            session.interrupt()
+
+    def end_migrations(self) -> None:
+        """End what the migration's own connections still do on their servers.
+
+        For the end of a run that a signal has ended, when its connections are closed: a
+        statement that the server had begun too late for the driver's cancel goes on there.
+        Takes a round trip, and no more than some seconds. Raises nothing.
+        """
+        for session in self._sessions.values():
+            session.end_migrations()
+
+    def say_if_unused(self) -> None:
+        """Say that nothing was locked, if env.py has never come to the lock; for the run's end."""
+        if not self._asked:
+            self._say_once(
+                "No migration lock was taken: env.py has not called context.configure() with a "
+                "connection"
+            )
 
     def close(self) -> None:
         """Give everything back; for the end of the process."""
+        self._stop_listening()
         for session in self._sessions.values():
             session.close()
 
-    def release(self) -> None:
-        """Give everything back; for a process that goes on."""
-        for session in self._sessions.values():
-            session.release()
-        self._sessions = {}
-
     def forked(self) -> None:
         """In a forked child: leave the lock to the parent."""
+        self._stop_listening()
         for session in self._sessions.values():
             session.abandon()
         self._sessions = {}
 
+    def _holding(self, place: Place) -> Session | None:
+        for (server, _), session in self._sessions.items():
+            if server == place.server and place.key in session.keys:
+                return session
+        return None
+
+    def _session(self, kind: Kind, place: Place, connection: Connection) -> Session:
+        key = place.server, running_loop() if connection.dialect.is_async else None
+        if key not in self._sessions:
+            self._sessions[key] = kind.open(connection, place)
+            if not event.contains(Engine, "before_cursor_execute", self._before):
+                event.listen(Engine, "before_cursor_execute", self._before)
+        return self._sessions[key]
+
+    def _before(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
+        for session in list(self._sessions.values()):
+            session.before(statement)
+
+    def _stop_listening(self) -> None:
+        if event.contains(Engine, "before_cursor_execute", self._before):
+            event.remove(Engine, "before_cursor_execute", self._before)
+
     def _poll(self, session: Session, place: Place, connection: Connection) -> None:
-        if session.take(place.key):
-            return
-        deadline = time.monotonic() + self._timeout
-        pause = _FIRST_PAUSE
-        with self._progress, session.waiting(connection):
-            while True:
-                who = session.holder(place.key)
-                rest = deadline - time.monotonic()
-                if rest <= 0:
-                    raise HeldError(who, self._timeout)
-                self._progress.show(f"Waiting for another migration: {who}; {duration(rest)} left")
-                session.sleep(min(pause, rest))
-                pause = min(2 * pause, _LONGEST_PAUSE)
-                if session.take(place.key):
-                    return
+        """Take the lock, as soon as nobody else has it."""
+        try:
+            if session.take(place.key):
+                return
+            deadline = time.monotonic() + self._timeout
+            pause = _FIRST_PAUSE
+            with self._progress, _reported_for(session, connection):
+                while True:
+                    who = session.holder(place.key)
+                    rest = deadline - time.monotonic()
+                    if rest <= 0:
+                        raise HeldError(who, self._timeout)
+                    self._progress.show(
+                        f"Waiting for another migration: {who}; {duration(rest)} left"
+                    )
+                    session.sleep(min(pause, rest))
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    if session.take(place.key):
+                        return
+        except (LockError, NoLockError):
+            raise
+        except Exception as exc:
+            raise UnreachableError(exc, by_url=session.by_url) from exc
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            say(line)
+        self._said.add(line)
+
+
+@contextlib.contextmanager
+def _reported_for(session: Session, connection: Connection) -> Iterator[None]:
+    """Around the wait: what the session does then on the migration's connection may fail."""
+    failed: Exception | None = None
+    try:
+        with session.waiting(connection):
+            try:
+                yield
+            except Exception as exc:
+                failed = exc
+                raise
+    except Exception as exc:
+        if exc is failed:
+            raise
+        raise MigrationConnectionError(exc) from exc
 
 
 def _kind(connection: Connection) -> Kind:

@@ -10,22 +10,17 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from .session import (
-    LOCK_URL,
-    NOBODY,
-    Holder,
-    Place,
-    SQLSession,
-    UnreachableError,
-    ask,
-    version_schema,
-)
+from .connection import OwnConnection, SQLSession
+from .errors import LOCK_URL, LockError, UnreachableError
+from .protocol import NOBODY, Holder, Place
+from .questions import ask, version_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
+    from sqlalchemy.pool import PoolProxiedConnection
 
 # Neither of the two tells it by one name.
 _SERVER = "SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)"
@@ -35,10 +30,15 @@ _LONGEST = 31536000  # of wait_timeout, in seconds: the server ends what idles f
 
 
 def place(connection: Connection, context: MigrationContext) -> Place:
-    """See session.Kind. A table that no schema is named for is in the connection's database."""
-    # No transaction begins here for a statement that reads no table.
-    database = ask(connection.connection, "SELECT DATABASE()")[0]
-    server = ask(connection.connection, _SERVER)[0]
+    """See protocol.Kind. A table that no schema is named for is in the connection's database."""
+    # No transaction begins for a statement that reads no table.
+    question = f"SELECT DATABASE(), ({_SERVER}), CONNECTION_ID()"
+    answer = _ask_migrations(connection, question)
+    if answer is None:  # then by one more connection
+        apart = OwnConnection(connection)
+        answer = apart.ask(question)
+        apart.discard()
+    database, server, backend = answer
     schema = version_schema(connection, context) or database or ""
     digest = hashlib.sha256(f"{schema}\0{context.version_table}".encode()).hexdigest()
     key = f"reflex db {digest}"[:_NAME_LIMIT]
@@ -46,17 +46,18 @@ def place(connection: Connection, context: MigrationContext) -> Place:
         server=server,
         key=key,
         name=f"GET_LOCK('{key}'), of {schema}.{context.version_table}",
+        backend=str(backend) if backend == _told_id(connection) else "",
     )
 
 
 def open(connection: Connection, place: Place) -> MySQLSession:  # noqa: A001
-    """See session.Kind."""
+    """See protocol.Kind."""
     return MySQLSession(connection, place)
 
 
 def holder(connection: Connection, place: Place) -> Holder | None:
-    """See session.Kind."""
-    return _holder(ask(connection.connection, _holder_query(place.key)))
+    """See protocol.Kind."""
+    return _holder(_ask_migrations(connection, _holder_query(place.key)) or [])
 
 
 class MySQLSession(SQLSession):
@@ -66,14 +67,16 @@ class MySQLSession(SQLSession):
         super().__init__(connection)
         try:
             if self.ask(_SERVER)[0] != place.server:
-                way = LOCK_URL if self.direct else "it"
-                raise UnreachableError(f"{way} leads to another server than the migration's")
+                where = LOCK_URL if self.by_url else "it"
+                reason = f"{where} leads to another server than the migration's"
+                raise UnreachableError(reason, by_url=self.by_url)
             self.ask(f"SET SESSION wait_timeout = {_LONGEST}")
+        except LockError:
+            self.discard()
+            raise
         except Exception as exc:
-            self.close()
-            if isinstance(exc, UnreachableError):
-                raise
-            raise UnreachableError(exc) from exc
+            self.discard()
+            raise UnreachableError(exc, by_url=self.by_url) from exc
 
     def take(self, key: str) -> bool:
         return bool(self.ask(f"SELECT GET_LOCK('{key}', 0)")[0])
@@ -81,18 +84,52 @@ class MySQLSession(SQLSession):
     def holder(self, key: str) -> Holder:
         return _holder(self.ask(_holder_query(key))) or NOBODY
 
-    def holds(self, keys: set[str]) -> bool:
-        ours = " AND ".join(f"IS_USED_LOCK('{key}') <=> CONNECTION_ID()" for key in sorted(keys))
+    def holds(self) -> bool:
+        ours = " AND ".join(f"IS_USED_LOCK('{key}') <=> CONNECTION_ID()" for key in self.keys)
         return bool(self.ask(f"SELECT {ours}")[0])
 
     @contextlib.contextmanager
     def waiting(self, connection: Connection) -> Iterator[None]:
         """Keep the server from ending the migration's connection, which idles meanwhile."""
-        fairy = connection.connection
-        limit = ask(fairy, "SELECT @@SESSION.wait_timeout")[0]
-        ask(fairy, f"SET SESSION wait_timeout = {_LONGEST}")
+        answer = _ask_migrations(connection, "SELECT @@SESSION.wait_timeout")
+        if answer is None:
+            yield
+            return
+        _ask_migrations(connection, f"SET SESSION wait_timeout = {_LONGEST}")
         yield
-        ask(fairy, f"SET SESSION wait_timeout = {limit}")
+        _ask_migrations(connection, f"SET SESSION wait_timeout = {answer[0]}")
+
+    def _end_backends(self, fairy: PoolProxiedConnection) -> None:
+        for backend in self.backends:
+            with contextlib.suppress(self._engine.dialect.loaded_dbapi.Error):  # it has ended
+                ask(fairy, f"KILL {backend}")
+
+
+def _ask_migrations(connection: Connection, sql: str) -> list[Any] | None:
+    """The first row of an answer on the migration's connection.
+
+    None if a result of the project's may be open whose rows are still to come. It has the
+    connection for itself: PyMySQL, aiomysql and asyncmy would throw the rows away, and with
+    mysqlclient they could not be read any more.
+    """
+    fairy = connection.connection
+    driver: Any = fairy.driver_connection
+    mysqlclient = hasattr(driver, "field_count")
+    # After a SELECT mysqlclient does not tell whether its rows have been read.
+    if (mysqlclient and driver.field_count()) or getattr(
+        getattr(driver, "_result", None), "unbuffered_active", False
+    ):
+        return None
+    answer = ask(fairy, sql)
+    if mysqlclient:
+        ask(fairy, "DO 0")  # which is no SELECT
+    return answer
+
+
+def _told_id(connection: Connection) -> int | None:
+    """The number that the driver was told when it connected; None if it does not say."""
+    told = getattr(connection.connection.driver_connection, "thread_id", None)
+    return int(told()) if callable(told) else None
 
 
 def _holder_query(key: str) -> str:

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import platform
+import re
 from typing import TYPE_CHECKING, Any
 
-from .session import (
-    LOCK_URL,
-    NOBODY,
-    Holder,
-    NoLockError,
-    Place,
-    PoolerError,
-    SQLSession,
-    UnreachableError,
-    aside,
-    ask,
-    has_begun,
-    process_name,
-    version_schema,
-)
+from ..progress import say
+from ..sockets import limited, opened_from_now_on
+from .connection import SQLSession, close
+from .errors import LOCK_URL, LockError, NoLockError, PoolerError, UnreachableError
+from .loops import running_loop
+from .protocol import NOBODY, UNKNOWN, Holder, Place
+from .questions import ask, has_begun, unnoticed, version_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
+    from sqlalchemy.pool import PoolProxiedConnection
 
-# A replica has the same oid, and was started at another time, which everybody may read.
-_SERVER = """(
-    SELECT oid || ' since '
-        || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')
-    FROM pg_database WHERE datname = current_database())"""
+# A replica has the same databases, and was started at another time, which everybody may read.
+_MOMENT = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"  # whatever the settings
+_START = _MOMENT.format("pg_postmaster_start_time()")
+_BACKEND_START = _MOMENT.format("backend_start")
+_DATABASE = "(SELECT oid::text FROM pg_database WHERE datname = current_database())"
+_READABLE = "has_table_privilege('pg_catalog.pg_locks', 'SELECT')"
 
 # What speaks PostgreSQL's protocol and gives the same lock to everybody, or to nobody.
 _OTHERS = {"CockroachDB": "CockroachDB", "-YB-": "YugabyteDB"}
@@ -42,22 +39,40 @@ _IDLE, _IDLE_IN_TRANSACTION = "idle_session_timeout", "idle_in_transaction_sessi
 
 # A pooler hands out the connection that was used last, mostly.
 _TRIES = 5
+_POOLER_LIMIT = 5.0  # for a third connection, in seconds
+
+# What can't be done to a database, or is done to the lock, while the lock is held from there.
+_NEEDS_DATABASE_ALONE = re.compile(
+    r"\b(CREATE|ALTER|DROP)\s+DATABASE\b|\bpg_terminate_backend\b", re.IGNORECASE
+)
+_ELSEWHERE = "postgres"  # the database that every server has, for those who need some database
+_MOVE_TRIES, _MOVE_PAUSE = 20, 0.1  # another run may have the lock there for a moment
 
 
 def place(connection: Connection, context: MigrationContext) -> Place:
-    """See session.Kind. A table that no schema is named for is where search_path leads."""
+    """See protocol.Kind. A table that no schema is named for is where search_path leads."""
     schema = version_schema(connection, context)
-    with aside(connection) as fairy:
-        refuse_others(str(ask(fairy, "SELECT version()")[0]))
-        server, database, default_schema = ask(
+    with unnoticed(connection) as fairy:
+        version, start, oid, database, default_schema, readable, backend, since = ask(
             fairy,
-            f"SELECT {_SERVER}, current_database(), {_schema_of(context.version_table)}",
+            f"""
+            SELECT version(), {_START}, {_DATABASE}, current_database(),
+                {_schema_of(context.version_table)}, {_READABLE}, pg_backend_pid(),
+                (SELECT {_BACKEND_START} FROM pg_stat_get_activity(pg_backend_pid()))""",
         )
+    refuse_others(str(version))
     schema = schema or default_schema
     text = f"reflex db\0{database}\0{schema}\0{context.version_table}"
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
     name = f"PostgreSQL's advisory lock {number}, of {database}.{schema}.{context.version_table}"
-    return Place(server=str(server), key=str(number), name=name)
+    own = _told_pid(connection.connection.driver_connection) == backend
+    return Place(
+        server=f"{oid} since {start}",
+        key=str(number),
+        name=name,
+        backend=f"{backend} {since}" if own else "",
+        readable=bool(readable),
+    )
 
 
 def _schema_of(table: str) -> str:
@@ -77,90 +92,188 @@ def refuse_others(version: str) -> None:
 
 
 def open(connection: Connection, place: Place) -> PostgreSQLSession:  # noqa: A001
-    """See session.Kind."""
+    """See protocol.Kind."""
     return PostgreSQLSession(connection, place)
 
 
 def holder(connection: Connection, place: Place) -> Holder | None:
-    """See session.Kind."""
-    with aside(connection) as fairy:
+    """See protocol.Kind."""
+    if not place.readable:
+        return None
+    with unnoticed(connection) as fairy:
         return _holder(ask(fairy, _holder_query(place.key)))
 
 
 class PostgreSQLSession(SQLSession):
-    """One connection, of any driver, for all the keys of a run."""
+    """One connection, of any driver, for all the keys of a run.
+
+    An advisory lock is of the database in which it is taken. The lock is held from the
+    migration's database, or from another one of the same server, if REFLEX_DB_LOCK_URL leads
+    there or a statement needs the database alone. Runs that hold it from different databases
+    see each other in pg_locks, which has the locks of all.
+    """
 
     def __init__(self, connection: Connection, place: Place) -> None:
         super().__init__(connection)
+        self._server = place.server
         try:
-            # First, so that nothing is set on a connection that others share.
-            self._refuse_pooler()
-            # The keepalives are for what lies between, such as a NAT that forgets who idles.
-            server = self.ask(f"""
-                SELECT {_SERVER},
-                    set_config('application_name', '{process_name()}', false),
-                    set_config('statement_timeout', '0', false),
-                    set_config('tcp_keepalives_idle', '60', false),
-                    CASE WHEN current_setting('{_IDLE}', true) IS NOT NULL  -- since 14
-                        THEN set_config('{_IDLE}', '0', false) END""")[0]
-            if server != place.server:  # a URL of several hosts may lead to one now, another then
-                way = LOCK_URL if self.direct else "it"
-                raise UnreachableError(
-                    f"{way} leads to another server or database than the migration's"
-                )
+            self._set_up(connection)
+        except LockError:
+            self.discard()
+            raise
         except Exception as exc:
-            self.close()
-            if isinstance(exc, PoolerError | UnreachableError):
-                raise
-            raise UnreachableError(exc) from exc
+            self.discard()
+            raise UnreachableError(exc, by_url=self.by_url) from exc
 
-    def _refuse_pooler(self) -> None:
-        """Raise PoolerError if the server's connection is given to others between transactions.
+    def _set_up(self, connection: Connection | None) -> None:
+        """Make sure that this is the migration's server, and no shared session; set it up.
 
-        A pooler makes up the process id that it tells its client; without one
-        it is the server's own, and nothing more is asked. With one, a second
-        client opens transactions: if it is given the server process that this
-        connection has just used, or if this one is given another than before,
-        the server's connections are shared.
+        One question, unless there is a pooler: that makes up the process id that it tells its
+        client, and without one it is the server's own. Nothing is set on a session before it
+        is known to be nobody else's.
         """
-        ours = self.ask("SELECT pg_backend_pid()")[0]
-        if ours == _told_pid(self.driver_connection()):
-            return
-        other = self.connect()
-        try:
+        told = _told_pid(self.driver_connection()) or 0
+        self._pid, start, database, self._readable, _ = self.ask(f"""
+            SELECT pg_backend_pid(), {_START}, {_DATABASE}, {_READABLE},
+                CASE WHEN pg_backend_pid() = {told} THEN {_settings()} END""")
+        if self._pid != told:
+            if connection is not None:
+                self._refuse_pooler(connection)
+            self.ask(f"SELECT {_settings()}")
+        oid, _, migrations_start = self._server.partition(" since ")
+        where = LOCK_URL if self.by_url else "it"
+        if start != migrations_start:  # a URL of several hosts may lead to one now, another then
+            raise UnreachableError(
+                f"{where} leads to another server than the migration's", by_url=self.by_url
+            )
+        if database != oid and not self._readable:
+            raise UnreachableError(
+                f"{where} leads to another database than the migration's, and this role may not "
+                "read pg_locks, which tells of a lock that is held from the migration's",
+                by_url=self.by_url,
+            )
+        self._elsewhere = database != oid
+
+    def _refuse_pooler(self, connection: Connection) -> None:
+        """Raise PoolerError if the server's session is given to others between transactions.
+
+        Another client of the pooler opens transactions: the migration's connection, or a third
+        one, if that is in a transaction or goes another way. If it is given the session that
+        the lock's connection has just used, or if that is given another than before, the
+        server's sessions are shared.
+        """
+        if not self.by_url and not has_begun(connection):
             for _ in range(_TRIES):
-                theirs = ask(other, "SELECT pg_backend_pid()")[0]
-                now = self.ask("SELECT pg_backend_pid()")[0]
-                if now != ours or theirs == ours:
-                    raise PoolerError
+                with unnoticed(connection) as fairy:
+                    theirs = ask(fairy, "SELECT pg_backend_pid()")[0]
+                self._refuse_shared(theirs)
+            return
+        other: PoolProxiedConnection | None = None
+        try:
+            with limited(_POOLER_LIMIT, opened_from_now_on()):
+                other = self.connect()
+                for _ in range(_TRIES):
+                    self._refuse_shared(ask(other, "SELECT pg_backend_pid()")[0])
+        except PoolerError:
+            raise
+        except Exception:  # noqa: BLE001
+            # The pooler has no session left for a third, though the lock's is idle: if that
+            # was shared, the third would have been given it.
+            self._refuse_shared(0)
         finally:
-            other.close()
+            if other is not None:
+                with contextlib.suppress(Exception):
+                    close(other)
+
+    def _refuse_shared(self, theirs: int) -> None:
+        now = self.ask("SELECT pg_backend_pid()", 1.0)[0]
+        if now != self._pid or theirs == self._pid:
+            raise PoolerError
 
     def take(self, key: str) -> bool:
-        return bool(self.ask(f"SELECT pg_try_advisory_lock({key})")[0])
+        """Two runs that hold it from different databases may both have to try again."""
+        taken = f"pg_try_advisory_lock({key})"
+        if self._readable:
+            # Only then look, so that of two at once at least one sees the other.
+            taken = f"""CASE WHEN {taken} THEN
+                CASE WHEN EXISTS (SELECT {_of_holder(key)} AND l.pid <> pg_backend_pid())
+                THEN NOT pg_advisory_unlock({key}) ELSE true END
+                ELSE false END"""
+        return bool(self.ask(f"SELECT {taken}")[0])
 
     def holder(self, key: str) -> Holder:
+        if not self._readable:
+            return UNKNOWN
         return _holder(self.ask(_holder_query(key))) or NOBODY
 
-    def holds(self, keys: set[str]) -> bool:
-        numbers = ", ".join(sorted(keys))
-        held = self.ask(f"""
-            SELECT count(*) FROM pg_locks
-            WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() AND objsubid = 1
-            AND (classid::bigint << 32) | objid::bigint IN ({numbers})""")
-        return bool(held[0] == len(keys))
+    def holds(self) -> bool:
+        """A session that is still there has what it has taken."""
+        return bool(self.ask("SELECT pg_backend_pid()")[0] == self._pid)
+
+    def before(self, statement: str) -> None:
+        if self._elsewhere or not self.keys or not _NEEDS_DATABASE_ALONE.search(statement):
+            return
+        try:
+            self._move()
+        except Exception as exc:  # noqa: BLE001
+            say(
+                "The migration lock is held from the migration's database, where it may be in the "
+                f"way of what comes now. From the database {_ELSEWHERE} it can't be held: "
+                f"{str(exc).strip()}. If the migration fails, set {LOCK_URL} to another database "
+                "of the same server, or use --no-lock."
+            )
+            self._elsewhere = True  # no second attempt
+
+    def _move(self) -> None:
+        """Hold every lock from another database, and only then leave the migration's."""
+        if not self._readable:
+            raise PermissionError("this role may not read pg_locks")
+        if self._is_async and running_loop() is not self._loop:
+            raise RuntimeError("it is of another event loop")
+        old = self._fairy, self._sockets, self._pid
+        self._use(self.connect(_ELSEWHERE))
+        try:
+            self._set_up(None)
+            if not self._elsewhere:
+                raise ValueError("the connection leads to the migration's database")
+            for key in self.keys:
+                for _ in range(_MOVE_TRIES):
+                    if self.ask(f"SELECT pg_try_advisory_lock({key})")[0]:
+                        break
+                    self.sleep(_MOVE_PAUSE)
+                else:
+                    raise TimeoutError("another run has the lock there")
+        except BaseException:
+            self.discard()
+            self._fairy, self._sockets, self._pid = old
+            self._elsewhere = False
+            raise
+        close(old[0])
+
+    def _end_backends(self, fairy: PoolProxiedConnection) -> None:
+        # Of its own role, whatever a listener has SET.
+        ask(fairy, "SELECT set_config('role', 'none', false)")
+        for backend in self.backends:
+            pid, _, since = backend.partition(" ")
+            ask(
+                fairy,
+                f"""SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity({pid})
+                WHERE {_BACKEND_START} = '{since}'""",
+            )
 
     @contextlib.contextmanager
     def waiting(self, connection: Connection) -> Iterator[None]:
         """Keep the server from ending the migration's connection, which idles meanwhile."""
-        if self.direct:  # a pooler would give the setting to others
+        if self.by_url:  # a pooler would give the setting to others
             yield
             return
         name = _IDLE_IN_TRANSACTION if has_begun(connection) else _IDLE
-        with aside(connection) as fairy:
+        with unnoticed(connection) as fairy:
             limit = ask(fairy, f"SELECT current_setting('{name}', true)")[0]
         if limit in (None, "0"):
             yield
+            with unnoticed(connection) as fairy:
+                ask(fairy, "SELECT 1")  # whether it has been ended meanwhile
             return
         _set(connection, name, "0")
         yield
@@ -176,22 +289,47 @@ def _set(connection: Connection, name: str, value: str) -> None:
         fairy.commit()
 
 
+def _settings() -> str:
+    """An expression that sets the lock's session up.
+
+    The keepalives are for what lies between, such as a NAT that forgets who idles.
+    """
+    return f"""concat(
+        set_config('application_name', '{process_name()}', false),
+        set_config('statement_timeout', '0', false),
+        set_config('tcp_keepalives_idle', '60', false),
+        CASE WHEN current_setting('{_IDLE}', true) IS NOT NULL  -- since 14
+            THEN set_config('{_IDLE}', '0', false) END)"""
+
+
+def process_name() -> str:
+    """How a lock's connection is called on the server."""
+    node = "".join(c for c in platform.node() if c.isalnum() or c in "-.")
+    return f"reflex db lock ({node}, pid {os.getpid()})"
+
+
 def _told_pid(driver: Any) -> int | None:
-    """The server's process id as the connection was told it; None if the driver does not say."""
+    """The process id that the driver was told when it connected; None if it does not say."""
     if hasattr(driver, "get_server_pid"):  # asyncpg
         return int(driver.get_server_pid())
+    told = getattr(driver, "_backend_key_data", None)  # pg8000
+    if told:
+        return int.from_bytes(told[:4], "big")
     info = getattr(driver, "info", None)  # psycopg, psycopg2
     pid = getattr(info, "backend_pid", None)
     return int(pid) if pid else None
 
 
+def _of_holder(key: str) -> str:
+    """The rest of a query for who holds a lock, from whatever database."""
+    return f"""FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+        AND (l.classid::bigint << 32) | l.objid::bigint = {key}"""
+
+
 def _holder_query(key: str) -> str:
     return f"""
-        SELECT l.pid, a.application_name, host(a.client_addr), a.backend_start
-        FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-        WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-        AND (l.classid::bigint << 32) | l.objid::bigint = {key}
-        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+        SELECT h.pid, a.application_name, host(a.client_addr), a.backend_start
+        FROM (SELECT l.pid {_of_holder(key)}) AS h LEFT JOIN pg_stat_activity a USING (pid)"""
 
 
 def _holder(row: list[Any]) -> Holder | None:

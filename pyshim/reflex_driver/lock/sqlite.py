@@ -13,15 +13,19 @@ writers apart by the same means, so it has none there either.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
 import struct
 import sys
 from typing import TYPE_CHECKING
 
-from .session import Holder, NoLockError, Place, Session, make_harmless, version_schema
+from ..sockets import make_harmless
+from .errors import NoLockError
+from .protocol import Holder, Place, Session
+from .questions import version_schema
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -31,23 +35,16 @@ _BYTE = 1 << 62  # SQLite's own are at 1 << 30 (https://www.sqlite.org/src/file/
 
 _HOLDER = Holder("another process on this machine")
 
-# Python knows the numbers only where it was built on such a system.
+# A Python that was built with old headers does not name F_OFD_GETLK and
+# F_OFD_SETLK: python-build-standalone's on Linux, and any on macOS. Linux has one
+# number for all architectures (include/uapi/asm-generic/fcntl.h), and macOS too
+# (sys/fcntl.h). The kernel decides: an old one answers EINVAL.
 _DARWIN = sys.platform == "darwin"
-_SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", 90 if _DARWIN else None)
-_GET_LOCK: int | None = getattr(fcntl, "F_OFD_GETLK", 92 if _DARWIN else None)
-
-_open: list[int] = []  # every descriptor
-
-
-def close_all() -> None:
-    """Close every descriptor: once no connection to any of the files is left in this process."""
-    while _open:
-        with contextlib.suppress(OSError):  # the project has closed whatever it found
-            os.close(_open.pop())
+_GET_LOCK, _SET_LOCK = {"linux": (36, 37), "darwin": (92, 90)}.get(sys.platform, (None, None))
 
 
 def place(connection: Connection, context: MigrationContext) -> Place | None:
-    """See session.Kind. The file is the one that SQLite has opened; None is in memory."""
+    """See protocol.Kind. The file is the one that SQLite has opened; None is in memory."""
     cursor = connection.connection.cursor()
     try:
         cursor.execute("PRAGMA database_list")  # which reads nothing and locks nothing
@@ -59,12 +56,12 @@ def place(connection: Connection, context: MigrationContext) -> Place | None:
 
 
 def open(_connection: Connection, place: Place) -> SQLiteSession:  # noqa: A001
-    """See session.Kind."""
+    """See protocol.Kind."""
     return SQLiteSession(place.server)
 
 
 def holder(_connection: Connection, place: Place) -> Holder | None:
-    """See session.Kind. The kernel does not tell which process it is."""
+    """See protocol.Kind. The kernel does not tell which process it is."""
     try:
         return None if SQLiteSession(place.server).free() else _HOLDER
     except NoLockError:
@@ -82,7 +79,6 @@ class SQLiteSession(Session):
         self._descriptor: int | None = None
         try:
             self._descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-            _open.append(self._descriptor)
         except PermissionError:
             pass  # nor can a migration write it
         except OSError as exc:
@@ -91,10 +87,6 @@ class SQLiteSession(Session):
 
     def take(self, key: str) -> bool:  # noqa: ARG002
         return self._call(_SET_LOCK, fcntl.F_WRLCK) is not None
-
-    def give(self) -> None:
-        """Unlock; the descriptor stays open."""
-        self._call(_SET_LOCK, fcntl.F_UNLCK)
 
     def free(self) -> bool:
         """Whether nobody else holds the lock, which is not taken for the question."""
@@ -105,9 +97,6 @@ class SQLiteSession(Session):
 
     def close(self) -> None:
         """The lock is the process's, and ends with it."""
-
-    def release(self) -> None:
-        self.give()  # and close_all comes later
 
     def abandon(self) -> None:
         if self._descriptor is not None:

@@ -1,5 +1,6 @@
 """The lock of a SQLite file, which SQLite itself takes no notice of."""
 
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, NullPool, create_engine, text
 
 from reflex_driver.lock import sqlite
-from reflex_driver.lock.session import Place
+from reflex_driver.lock.protocol import Place
 
 
 def place(connection: Connection, **opts: Any) -> Place | None:
@@ -29,6 +30,32 @@ def test_one_holds_it_and_a_forked_child_does_not(tmp_path: Path) -> None:
     first.abandon()
     assert second.take("")
     second.abandon()
+
+
+def test_a_python_without_the_constants_locks_too(tmp_path: Path) -> None:
+    """As python-build-standalone's, which is built with the headers of an old Linux."""
+    file = tmp_path / "app.db"
+    file.touch()
+    first = sqlite.SQLiteSession(str(file))
+    program = f"""
+import fcntl
+for name in "F_OFD_GETLK", "F_OFD_SETLK", "F_OFD_SETLKW":
+    if hasattr(fcntl, name):
+        delattr(fcntl, name)
+import tests.driver
+from reflex_driver.lock import sqlite
+session = sqlite.SQLiteSession({str(file)!r})
+print(session.free(), session.take(""))"""
+
+    def ask() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert first.take("")
+    assert ask() == "False False"
+    first.abandon()
+    assert ask() == "True True"
 
 
 def test_sqlite_reads_and_writes_beside_it(tmp_path: Path) -> None:
@@ -106,5 +133,5 @@ def test_asking_for_the_holder_keeps_nobody_out(tmp_path: Path) -> None:
         os._exit(0)
     while os.waitpid(asking, os.WNOHANG) == (0, 0):
         assert session.take("")
-        session.give()
-    sqlite.close_all()
+        session._call(sqlite._SET_LOCK, fcntl.F_UNLCK)
+    session.abandon()

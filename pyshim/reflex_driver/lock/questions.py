@@ -1,0 +1,67 @@
+"""Questions on a connection of which neither SQLAlchemy nor the project hears."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.pool import PoolProxiedConnection
+
+
+def ask(fairy: PoolProxiedConnection, sql: str) -> list[Any]:
+    """The first row that `sql` returns, or an empty one."""
+    cursor = fairy.cursor()
+    try:
+        cursor.execute(sql)
+        row = cursor.fetchone() if cursor.description else None
+        # Bytes are text of an encoding that the driver does not know, or of MySQL's own.
+        return [
+            value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+            for value in row or ()
+        ]
+    finally:
+        cursor.close()
+
+
+@contextlib.contextmanager
+def unnoticed(connection: Connection) -> Iterator[PoolProxiedConnection]:
+    """The migration's own connection, for questions that leave no trace in it.
+
+    A driver begins a transaction with the first of them. It is rolled back, unless the
+    project had begun one before.
+    """
+    fairy = connection.connection
+    begun = has_begun(connection)
+    try:
+        yield fairy
+    finally:
+        if not begun:
+            fairy.rollback()
+
+
+def has_begun(connection: Connection) -> bool:
+    """Whether the server has a transaction of the project's.
+
+    SQLAlchemy begins one before the driver does, which waits for the first statement. A
+    statement past SQLAlchemy begins one that SQLAlchemy has not heard of.
+    """
+    driver: Any = connection.connection.driver_connection
+    info = getattr(driver, "info", None)  # psycopg, psycopg2
+    if info is not None and hasattr(info, "transaction_status"):
+        return bool(info.transaction_status != 0)
+    if hasattr(driver, "is_in_transaction"):  # asyncpg
+        return bool(driver.is_in_transaction())
+    return bool(getattr(driver, "_in_transaction", connection.in_transaction()))  # pg8000
+
+
+def version_schema(connection: Connection, context: MigrationContext) -> str | None:
+    """The version table's schema, if one is named, as SQLAlchemy translates it."""
+    schema = context.version_table_schema
+    translated: dict[str | None, str | None]
+    translated = connection.get_execution_options().get("schema_translate_map") or {}
+    return translated.get(schema, schema)

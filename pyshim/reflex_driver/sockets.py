@@ -1,0 +1,94 @@
+"""The sockets of this process, and a limit to what a driver waits for on them.
+
+No driver has a timeout for everything: connecting, TLS, the answer to a question. What all
+of them notice is the end of their socket. Where the system does not list a process's
+descriptors (Windows), nothing is found and there is no limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+# The real functions, which gevent can't replace later. The thread is none of threading's, so
+# the project does not see it.
+from _thread import allocate_lock, start_new_thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_AGAIN = 0.5  # seconds; a driver may try the next of several hosts, on a new socket
+
+
+def open_sockets() -> set[tuple[int, int]]:
+    """Every socket that is open: its descriptor, and its inode, which no other has had."""
+    found: set[tuple[int, int]] = set()
+    with contextlib.suppress(OSError):  # no /proc is mounted
+        for name in os.listdir("/dev/fd"):
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself
+                status = os.fstat(int(name))
+                if stat.S_ISSOCK(status.st_mode):
+                    found.add((int(name), status.st_ino))
+    return found
+
+
+def opened_from_now_on() -> Callable[[], set[tuple[int, int]]]:
+    """What `limited` needs for sockets that a driver is about to open."""
+    before = open_sockets()
+    return lambda: open_sockets() - before
+
+
+def shut_down(sockets: set[tuple[int, int]]) -> None:
+    """End both directions of each socket. Who waits for it, in any thread, gets an error."""
+    from _socket import SHUT_RDWR, socket
+
+    for descriptor, inode in sockets:
+        with contextlib.suppress(OSError):  # closed, or not connected
+            copy = socket(fileno=os.dup(descriptor))
+            try:
+                if os.fstat(copy.fileno()).st_ino == inode:
+                    copy.shutdown(SHUT_RDWR)
+            finally:
+                copy.close()
+
+
+def make_harmless(descriptors: set[int]) -> None:
+    """Lead a forked child's descriptors to nowhere.
+
+    If they were closed, another file could get the number, and with it what the driver writes
+    when it is finalized.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor, inheritable=False)
+    os.close(null)
+
+
+@contextlib.contextmanager
+def limited(seconds: float, sockets: Callable[[], set[tuple[int, int]]]) -> Iterator[None]:
+    """Raise TimeoutError if a driver that waits for one of `sockets` has no answer in time.
+
+    `sockets` is called in another thread, when the time is over.
+    """
+    over, expired = allocate_lock(), False
+    over.acquire()
+
+    def watch() -> None:
+        nonlocal expired
+        pause = seconds
+        while not over.acquire(timeout=pause):
+            expired, pause = True, _AGAIN
+            shut_down(sockets())
+
+    with contextlib.suppress(RuntimeError):  # no thread can be started: then there is no limit
+        start_new_thread(watch, ())
+    try:
+        yield
+    except Exception as exc:
+        if expired:
+            raise TimeoutError(f"no answer within {seconds:g} seconds") from exc
+        raise
+    finally:
+        over.release()
