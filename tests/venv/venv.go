@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gofrs/flock"
@@ -87,35 +88,47 @@ func CleanEnv(extra ...string) []string {
 	return append(env, extra...)
 }
 
-// Interpreters is every usable CPython on PATH and under pyenv, one a version,
-// the oldest first. A machine without any fails the test.
+// Interpreters is every usable CPython on PATH and under pyenv that has a
+// libpython, and the one that the tests bring, one a version, the oldest first.
 func Interpreters(t testing.TB) []Python {
 	t.Helper()
 	if Guest() {
 		return []Python{Static(t)}
 	}
-	found := map[string]Python{}
-	for _, candidate := range candidates() {
+	pythons, err := interpreters()
+	if len(pythons) == 0 {
+		t.Fatal("no CPython 3.10 or later with a shared libpython and the venv module: ", err)
+	}
+	if err != nil {
+		t.Logf("left out: %v", err) // tests/report lists it
+	}
+	return pythons
+}
+
+// interpreters looks once: the answer is the same in all tests of a binary. The
+// error is why the tests' own Python is not among them.
+var interpreters = sync.OnceValues(func() (pythons []Python, missing error) {
+	all := candidates()
+	if os.Getenv(EnvPythons) == "" {
+		var own string
+		if own, missing = standalone(true); missing == nil {
+			all = append(all, own)
+		}
+	}
+	found := map[string]bool{}
+	for _, candidate := range all {
 		python, err := probe(candidate, "shared")
-		if err != nil {
+		if err != nil || found[python.Version] {
 			continue
 		}
-		if _, ok := found[python.Version]; !ok {
-			found[python.Version] = python
-		}
-	}
-	if len(found) == 0 {
-		t.Fatal("no CPython 3.10 or later with a shared libpython and the venv module on this machine")
-	}
-	pythons := make([]Python, 0, len(found))
-	for _, python := range found {
+		found[python.Version] = true
 		pythons = append(pythons, python)
 	}
 	slices.SortFunc(pythons, func(a, b Python) int {
 		return slices.Compare(release(a.Version), release(b.Version))
 	})
-	return pythons
-}
+	return pythons, missing
+})
 
 // Newest is the newest of Interpreters, for tests where one is enough.
 func Newest(t testing.TB) Python {
