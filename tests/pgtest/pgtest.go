@@ -131,7 +131,15 @@ func Replica(t testing.TB, s *Server) *Server {
 
 // New starts a server; it ends with [Server.Remove] or with the process.
 func New(options ...Option) (*Server, error) {
-	s, err := newServer()
+	bin, err := binaries()
+	if err != nil {
+		return nil, err
+	}
+	return newFrom(bin, options...)
+}
+
+func newFrom(bin string, options ...Option) (*Server, error) {
+	s, err := newServer(bin)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +154,11 @@ func New(options ...Option) (*Server, error) {
 
 // NewReplica starts a hot standby that streams from primary.
 func NewReplica(primary *Server) (*Server, error) {
-	s, err := newServer()
+	bin, err := binaries()
+	if err != nil {
+		return nil, err
+	}
+	s, err := newServer(bin)
 	if err != nil {
 		return nil, err
 	}
@@ -155,11 +167,7 @@ func NewReplica(primary *Server) (*Server, error) {
 	return s.started(err)
 }
 
-func newServer() (*Server, error) {
-	bin, err := binaries()
-	if err != nil {
-		return nil, err
-	}
+func newServer(bin string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "pgtest-")
 	if err != nil {
 		return nil, err
@@ -169,9 +177,15 @@ func newServer() (*Server, error) {
 		if s.owner, err = unprivileged(); err == nil {
 			err = os.Chown(dir, int(s.owner.Uid), int(s.owner.Gid))
 		}
+		if err == nil {
+			s.bin, err = within(dir, bin, s.owner)
+		}
 	}
 	if err == nil {
 		s.Port, err = freePort()
+	}
+	if err != nil {
+		_ = os.RemoveAll(dir)
 	}
 	return s, err
 }
