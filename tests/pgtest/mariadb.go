@@ -21,6 +21,7 @@ type MariaDBServer struct{ Port int }
 // none can be installed, the test is skipped.
 func MariaDB(t testing.TB) *MariaDBServer {
 	t.Helper()
+	notShort(t)
 	if findMariaDB() == "" {
 		InstallDebian(t, "mariadb-server-core")
 	}

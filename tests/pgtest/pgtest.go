@@ -93,8 +93,10 @@ func Main(m *testing.M) int {
 }
 
 // Shared is the server that the tests of a binary share; they must not stop it.
+// With -short, here and in all the other functions, the test is skipped.
 func Shared(t testing.TB) *Server {
 	t.Helper()
+	notShort(t)
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil {
@@ -107,9 +109,17 @@ func Shared(t testing.TB) *Server {
 	return shared.server
 }
 
+func notShort(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("no servers with -short")
+	}
+}
+
 // Start starts a server of the test's own, which ends with it.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
+	notShort(t)
 	s, err := New(options...)
 	if err != nil {
 		t.Fatal(err)

@@ -24,14 +24,14 @@ import (
 )
 
 // EnvPythons, where it is set, names the interpreters to test with, separated
-// like PATH, instead of all that are found.
+// like PATH, instead of all that are found; "newest" is the newest of these.
 const EnvPythons = "REFLEX_TEST_PYTHONS"
 
 // Python is a CPython of this machine, 3.10 or later, not in an environment.
 type Python struct {
 	Executable   string // as sys.executable has it
 	Version      string // "3.12.1"
-	FreeThreaded bool   // only where EnvPythons names it
+	FreeThreaded bool   // only where EnvPythons names its path
 }
 
 // Minor is "3.12" of "3.12.1".
@@ -109,7 +109,7 @@ func Interpreters(t testing.TB) []Python {
 // error is why the tests' own Python is not among them.
 var interpreters = sync.OnceValues(func() (pythons []Python, missing error) {
 	all := candidates()
-	if os.Getenv(EnvPythons) == "" {
+	if len(named()) == 0 {
 		var own string
 		if own, missing = standalone(true); missing == nil {
 			all = append(all, own)
@@ -127,6 +127,9 @@ var interpreters = sync.OnceValues(func() (pythons []Python, missing error) {
 	slices.SortFunc(pythons, func(a, b Python) int {
 		return slices.Compare(release(a.Version), release(b.Version))
 	})
+	if os.Getenv(EnvPythons) == "newest" && len(pythons) > 1 {
+		pythons = pythons[len(pythons)-1:]
+	}
 	return pythons, missing
 })
 
@@ -137,9 +140,17 @@ func Newest(t testing.TB) Python {
 	return pythons[len(pythons)-1]
 }
 
+// named is the interpreters that EnvPythons names by their paths.
+func named() []string {
+	if value := os.Getenv(EnvPythons); value != "newest" {
+		return filepath.SplitList(value)
+	}
+	return nil
+}
+
 func candidates() []string {
-	if named := os.Getenv(EnvPythons); named != "" {
-		return filepath.SplitList(named)
+	if paths := named(); len(paths) > 0 {
+		return paths
 	}
 	patterns := []string{}
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
@@ -190,7 +201,7 @@ func probe(executable, form string) (Python, error) {
 	if err := json.Unmarshal(out, &answer); err != nil {
 		return Python{}, err
 	}
-	if answer.Form != form || answer.FreeThreaded && os.Getenv(EnvPythons) == "" {
+	if answer.Form != form || answer.FreeThreaded && len(named()) == 0 {
 		return Python{}, fmt.Errorf("%s is not for these tests", executable)
 	}
 	return answer.Python, nil
