@@ -13,6 +13,7 @@ GUEST  := cmd/reflex/guest.so.gz
 TIMEOUT ?= 45m
 GOTEST   = go test -json -count=1 -timeout $(TIMEOUT)
 REPORT  := go run ./tests/report
+ONE     := ^(TestEveryInterpreter|TestConcurrentRuns|TestLockTimeout)$$
 FUZZTIME ?= 1m
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -48,6 +49,10 @@ test: ## all tests, on every interpreter found and a PostgreSQL of their own
 .PHONY: check
 check: ## in a minute: the tests that need no server, on the newest interpreter
 	REFLEX_TEST_PYTHONS=newest $(REPORT) '$(GOTEST) -short ./cmd/... ./embedpy/... ./session/... ./tests/python ./tests/urls'
+
+.PHONY: test-one
+test-one: ## in four minutes: the command on the newest interpreter, SQLite and PostgreSQL
+	REFLEX_TEST_PYTHONS=newest $(REPORT) '$(GOTEST) -run "$(ONE)" ./tests'
 
 .PHONY: test-guest
 test-guest: ## the tests of the command, with reflex inside of a Python that has no libpython

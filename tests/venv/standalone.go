@@ -40,14 +40,19 @@ if __name__ == "__main__":
 // withLibrary false that libpython is left out, which makes it a static Python.
 func standalone(withLibrary bool) (string, error) {
 	_, version, _ := strings.Cut(standaloneModule, "@")
-	dir := filepath.Join(Root(), ".cache", "python", version)
+	cache := filepath.Join(Root(), ".cache", "python")
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
+	cache, err := filepath.EvalSymlinks(cache) // several clones may share one
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, version)
 	if !withLibrary {
 		dir += "-static"
 	}
 	python := filepath.Join(dir, "bin", "python3.14")
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
 	lock := flock.New(dir + ".lock")
 	if err := lock.Lock(); err != nil {
 		return "", err

@@ -32,6 +32,7 @@ type Python struct {
 	Executable   string // as sys.executable has it
 	Version      string // "3.12.1"
 	FreeThreaded bool   // only where EnvPythons names its path
+	Headers      bool   // whether it has Python.h, to build C extensions for it
 }
 
 // Minor is "3.12" of "3.12.1".
@@ -182,6 +183,7 @@ form = "" if not ok else "shared" if shared else "static"
 print(json.dumps({
     "Executable": sys.executable, "Version": "%d.%d.%d" % sys.version_info[:3],
     "FreeThreaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")), "form": form,
+    "Headers": os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")),
 }))
 `
 
