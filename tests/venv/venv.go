@@ -67,11 +67,17 @@ func Root() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
-// Cache is a directory under .cache that is kept between runs.
+// Cache is a directory under .cache that is kept between runs. Several clones may
+// share one .cache by a link, and an environment's scripts hold its path: so that
+// this is no clone's, links are resolved.
 func Cache(t testing.TB, name string) string {
 	t.Helper()
 	dir := filepath.Join(Root(), ".cache", name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return dir
