@@ -11,6 +11,9 @@ LINT   := $(CACHE)/lint
 BIN    ?= bin/reflex
 GUEST  := cmd/reflex/guest.so.gz
 TIMEOUT ?= 45m
+GOTEST   = go test -json -count=1 -timeout $(TIMEOUT)
+REPORT  := go run ./tests/report
+ONE     := ^(TestEveryInterpreter|TestConcurrentRuns|TestLockTimeout)$$
 FUZZTIME ?= 1m
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -41,8 +44,15 @@ demo: build ## examples/shop, from models to a migrated SQLite database
 
 .PHONY: test
 test: ## all tests, on every interpreter found and a PostgreSQL of their own
-	go test -count=1 -timeout $(TIMEOUT) $(PACKAGES)
-	$(if $(ALL),cd examples/service && go test -count=1 -timeout $(TIMEOUT) ./...)
+	$(REPORT) '$(GOTEST) $(PACKAGES)' $(if $(ALL),'cd examples/service && $(GOTEST) ./...')
+
+.PHONY: check
+check: ## in a minute: the tests that need no server, on the newest interpreter
+	REFLEX_TEST_PYTHONS=newest $(REPORT) '$(GOTEST) -short ./cmd/... ./embedpy/... ./session/... ./tests/python ./tests/urls'
+
+.PHONY: test-one
+test-one: ## in four minutes: the command on the newest interpreter, SQLite and PostgreSQL
+	REFLEX_TEST_PYTHONS=newest $(REPORT) '$(GOTEST) -run "$(ONE)" ./tests'
 
 .PHONY: test-guest
 test-guest: ## the tests of the command, with reflex inside of a Python that has no libpython

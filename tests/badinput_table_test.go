@@ -257,7 +257,7 @@ func badInterpreters() []badInput {
 		sh("python/libpython of another architecture", libpython+`LIBPYTHON=$PROJECT/libpython3.13.so; $FAKE/elf >$LIBPYTHON; exec reflex --python ./fake db heads`, 3, `libpython3.13.so: .*`),
 		sh("python/libpython is another library", libpython+`LIBPYTHON=$(ldd /bin/sh | grep -o '/[^ ]*libc.so[^ ]*'); exec reflex --python ./fake db heads`, 3, `.`),
 		sh("alembic/too old", `VIRTUAL_ENV=$OLD exec reflex db heads`, 3, `Alembic 1.12.1 .*too old.*pip install "alembic>=1.16"`),
-		sh("alembic/SQLAlchemy is missing", `mkdir site; ln -s $VENV/lib/python3*/site-packages/alembic site; unset VIRTUAL_ENV; PYTHONPATH=site exec reflex --python "$(command -v python3)" db heads`, 3, `No module named 'sqlalchemy'.*pip install`),
+		sh("alembic/SQLAlchemy is missing", `mkdir site; ln -s $VENV/lib/python3*/site-packages/alembic site; unset VIRTUAL_ENV; PYTHONPATH=site exec reflex --python "$(readlink -f $VENV/bin/python)" db heads`, 3, `No module named 'sqlalchemy'.*pip install`),
 		sh("alembic/broken", `mkdir -p site/alembic; echo 'raise RuntimeError("half an upload")' >site/alembic/__init__.py; PYTHONPATH=site exec reflex db heads`, 3, `RuntimeError: half an upload.*--force-reinstall`),
 		sh("alembic/syntax error", `mkdir -p site/alembic; echo '(' >site/alembic/__init__.py; PYTHONPATH=site exec reflex db heads`, 3, `site/alembic/__init__.py.*SyntaxError.*--force-reinstall`),
 		shadow("sqlalchemy.py", "", 0, ``),

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,28 +31,37 @@ func startMariaDB(t *testing.T) *mariaDB {
 // newProject is a project on a new database; skipped where the driver can't be had.
 func (m *mariaDB) newProject(t *testing.T, driver string) *project {
 	t.Helper()
-	packages := append([]string{}, requirements...)
+	packages, python := append([]string{}, requirements...), venv.Newest(t)
 	if driver == "mysql+mysqldb" {
-		packages = append(packages, mysqlclient(t))
+		python = mysqlclient(t)
+		packages = append(packages, "mysqlclient")
 	} else {
 		packages = append(packages, "pymysql", "aiomysql", "asyncmy")
 	}
 	m.databases++
 	name := fmt.Sprintf("test%d", m.databases)
-	p := &project{dir: t.TempDir(), url: m.URL(driver, ""), python: venv.Get(t, venv.Newest(t), packages...)}
+	p := &project{dir: t.TempDir(), url: m.URL(driver, ""), python: venv.Get(t, python, packages...)}
 	p.ask(t, "CREATE DATABASE "+name)
 	p.url = m.URL(driver, name)
 	p.succeed(t, "init")
 	return p
 }
 
-// mysqlclient is its requirement, where MariaDB's headers are.
-func mysqlclient(t *testing.T) string {
+// mysqlclient is the newest Python that it can be built for; it has no wheels. That
+// takes MariaDB's headers, and Python's.
+func mysqlclient(t *testing.T) venv.Python {
 	t.Helper()
+	pythons := slices.DeleteFunc(slices.Clone(venv.Interpreters(t)), func(p venv.Python) bool { return !p.Headers })
+	if len(pythons) == 0 {
+		t.Skip("mysqlclient can't be built: no Python here has its headers")
+	}
 	if _, err := exec.LookPath("mariadb_config"); err != nil {
 		pgtest.InstallDebian(t, "libmariadb-dev")
 	}
-	return "mysqlclient"
+	if _, err := exec.LookPath("pkg-config"); err != nil {
+		pgtest.InstallDebian(t, "pkg-config")
+	}
+	return pythons[len(pythons)-1]
 }
 
 // ask runs a statement past everything that is tested, by the driver that the

@@ -273,6 +273,7 @@ func TestInterruptAtTheDebugger(t *testing.T) {
 // it prints is in the process's stderr, all of it once that has ended.
 func onTerminal(t *testing.T, cmd *exec.Cmd, columns uint16) (*process, *os.File) {
 	t.Helper()
+	cmd.Env = append(cmd.Env, "TERM=xterm") // not that of who runs the tests, which may be dumb
 	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: columns})
 	if err != nil {
 		t.Skipf("no pseudo terminal here: %v", err)

@@ -111,7 +111,7 @@ const envDir, envCommand = "SESSIONTEST_DIR", "SESSIONTEST_COMMAND"
 func TestInAnotherProcess(t *testing.T) {
 	project := os.Getenv(envDir)
 	if project == "" {
-		t.Skip("for other tests")
+		return
 	}
 	pool := sessiontest.Pool(t, sessiontest.Project(project, sessiontest.Command(os.Getenv(envCommand))))
 	if _, err := pool.Exec(t.Context(), insert); err != nil {

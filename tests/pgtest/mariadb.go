@@ -21,6 +21,7 @@ type MariaDBServer struct{ Port int }
 // none can be installed, the test is skipped.
 func MariaDB(t testing.TB) *MariaDBServer {
 	t.Helper()
+	notShort(t)
 	if findMariaDB() == "" {
 		InstallDebian(t, "mariadb-server-core")
 	}
@@ -75,8 +76,13 @@ func MariaDB(t testing.TB) *MariaDBServer {
 	}
 	users := filepath.Join(dir, "users.sql")
 	text := fmt.Sprintf("CREATE USER %s@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON *.* TO %[1]s@'%%';\n", User, Password)
-	if err := os.WriteFile(users, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(users, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if owner != nil { // whatever the umask is
+		if err := os.Chown(users, int(owner.Uid), int(owner.Gid)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	server := run("--init-file="+users, "--port="+strconv.Itoa(s.Port), "--bind-address=127.0.0.1",
 		"--socket="+filepath.Join(dir, "socket"), "--skip-name-resolve")

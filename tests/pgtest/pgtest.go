@@ -93,8 +93,10 @@ func Main(m *testing.M) int {
 }
 
 // Shared is the server that the tests of a binary share; they must not stop it.
+// With -short, here and in all the other functions, the test is skipped.
 func Shared(t testing.TB) *Server {
 	t.Helper()
+	notShort(t)
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil {
@@ -107,10 +109,22 @@ func Shared(t testing.TB) *Server {
 	return shared.server
 }
 
-// Start starts a server of the test's own, which ends with it.
+func notShort(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("no servers with -short")
+	}
+}
+
+// Start starts a server of the test's own, which ends with it. The test is skipped
+// if it asks for TLS, which the wheel's PostgreSQL has not.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
+	notShort(t)
 	s, err := New(options...)
+	if err != nil && strings.Contains(err.Error(), "SSL is not supported by this build") {
+		t.Skip("the PostgreSQL of the wheel has no TLS: Debian's package postgresql has it")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +145,15 @@ func Replica(t testing.TB, s *Server) *Server {
 
 // New starts a server; it ends with [Server.Remove] or with the process.
 func New(options ...Option) (*Server, error) {
-	s, err := newServer()
+	bin, err := binaries()
+	if err != nil {
+		return nil, err
+	}
+	return newFrom(bin, options...)
+}
+
+func newFrom(bin string, options ...Option) (*Server, error) {
+	s, err := newServer(bin)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +168,11 @@ func New(options ...Option) (*Server, error) {
 
 // NewReplica starts a hot standby that streams from primary.
 func NewReplica(primary *Server) (*Server, error) {
-	s, err := newServer()
+	bin, err := binaries()
+	if err != nil {
+		return nil, err
+	}
+	s, err := newServer(bin)
 	if err != nil {
 		return nil, err
 	}
@@ -155,11 +181,7 @@ func NewReplica(primary *Server) (*Server, error) {
 	return s.started(err)
 }
 
-func newServer() (*Server, error) {
-	bin, err := binaries()
-	if err != nil {
-		return nil, err
-	}
+func newServer(bin string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "pgtest-")
 	if err != nil {
 		return nil, err
@@ -169,9 +191,15 @@ func newServer() (*Server, error) {
 		if s.owner, err = unprivileged(); err == nil {
 			err = os.Chown(dir, int(s.owner.Uid), int(s.owner.Gid))
 		}
+		if err == nil {
+			s.bin, err = within(dir, bin, s.owner)
+		}
 	}
 	if err == nil {
 		s.Port, err = freePort()
+	}
+	if err != nil {
+		_ = os.RemoveAll(dir)
 	}
 	return s, err
 }

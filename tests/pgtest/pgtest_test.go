@@ -3,6 +3,7 @@ package pgtest
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -37,4 +38,35 @@ func TestServerSurvivesARestart(t *testing.T) {
 	server.Exec(t, "postgres", "CREATE TABLE t (i int)")
 	server.Restart(t)
 	server.Exec(t, "postgres", "DROP TABLE t")
+}
+
+// TestServerOfAClosedHome: the repository is in a home that only root enters, and
+// the server runs as another user.
+func TestServerOfAClosedHome(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root runs the server as another user")
+	}
+	wheel, err := fromWheel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	site := filepath.Dir(filepath.Dir(filepath.Dir(wheel)))
+	if err := os.Symlink(site, filepath.Join(home, "site")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	server, err := newFrom(filepath.Join(home, "site", wheelBin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		server.Remove()
+		if _, err := os.Stat(server.bin); !os.IsNotExist(err) {
+			t.Errorf("%s is left behind: %v", server.bin, err)
+		}
+	})
+	server.Exec(t, "postgres", "SELECT 1")
 }

@@ -48,7 +48,7 @@ func FuzzAgainstSQLAlchemy(f *testing.F) {
 	answers := bufio.NewReader(out)
 	f.Fuzz(func(t *testing.T, url string) {
 		if strings.TrimSpace(url) == "" || strings.Contains(url, "sock") || strings.Contains(url, "service") {
-			t.Skip("no URL, or one that leads to files")
+			return // no URL, or one that leads to files
 		}
 		config, err := session.ParseURL(url)
 		if err != nil && deliberate(err) {

@@ -22,8 +22,8 @@ const EnvGuest = "REFLEX_TEST_GUEST"
 func Guest() bool { return os.Getenv(EnvGuest) != "" }
 
 // Static is a Python that has no libpython: one of this machine, or a copy of
-// Debian's own, whose package of libpython is apart, without it. Where neither is
-// there the test is skipped.
+// Debian's own, whose package of libpython is apart, without it, or else the tests'
+// own without its libpython. Where that can't be had the test is skipped.
 func Static(t testing.TB) Python {
 	t.Helper()
 	for _, candidate := range candidates() {
@@ -33,7 +33,15 @@ func Static(t testing.TB) Python {
 	}
 	debian, err := filepath.EvalSymlinks("/usr/bin/python3")
 	if err != nil || !isStatic(debian) {
-		t.Skip("there is no Python without a libpython on this machine: for example, Debian's own python3")
+		own, err := standalone(false)
+		if err != nil {
+			t.Skip("there is no Python without a libpython on this machine: ", err)
+		}
+		python, err := probe(own, "static")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return python
 	}
 	dir := filepath.Join(Cache(t, "static"), filepath.Base(debian))
 	copied := filepath.Join(dir, "bin", filepath.Base(debian))

@@ -17,20 +17,22 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gofrs/flock"
 )
 
 // EnvPythons, where it is set, names the interpreters to test with, separated
-// like PATH, instead of all that are found.
+// like PATH, instead of all that are found; "newest" is the newest of these.
 const EnvPythons = "REFLEX_TEST_PYTHONS"
 
 // Python is a CPython of this machine, 3.10 or later, not in an environment.
 type Python struct {
 	Executable   string // as sys.executable has it
 	Version      string // "3.12.1"
-	FreeThreaded bool   // only where EnvPythons names it
+	FreeThreaded bool   // only where EnvPythons names its path
+	Headers      bool   // whether it has Python.h, to build C extensions for it
 }
 
 // Minor is "3.12" of "3.12.1".
@@ -65,11 +67,17 @@ func Root() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
-// Cache is a directory under .cache that is kept between runs.
+// Cache is a directory under .cache that is kept between runs. Several clones may
+// share one .cache by a link, and an environment's scripts hold its path: so that
+// this is no clone's, links are resolved.
 func Cache(t testing.TB, name string) string {
 	t.Helper()
 	dir := filepath.Join(Root(), ".cache", name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -87,35 +95,50 @@ func CleanEnv(extra ...string) []string {
 	return append(env, extra...)
 }
 
-// Interpreters is every usable CPython on PATH and under pyenv, one a version,
-// the oldest first. A machine without any fails the test.
+// Interpreters is every usable CPython on PATH and under pyenv that has a
+// libpython, and the one that the tests bring, one a version, the oldest first.
 func Interpreters(t testing.TB) []Python {
 	t.Helper()
 	if Guest() {
 		return []Python{Static(t)}
 	}
-	found := map[string]Python{}
-	for _, candidate := range candidates() {
+	pythons, err := interpreters()
+	if len(pythons) == 0 {
+		t.Fatal("no CPython 3.10 or later with a shared libpython and the venv module: ", err)
+	}
+	if err != nil {
+		t.Logf("left out: %v", err) // tests/report lists it
+	}
+	return pythons
+}
+
+// interpreters looks once: the answer is the same in all tests of a binary. The
+// error is why the tests' own Python is not among them.
+var interpreters = sync.OnceValues(func() (pythons []Python, missing error) {
+	all := candidates()
+	if len(named()) == 0 {
+		var own string
+		if own, missing = standalone(true); missing == nil {
+			all = append(all, own)
+		}
+	}
+	found := map[string]bool{}
+	for _, candidate := range all {
 		python, err := probe(candidate, "shared")
-		if err != nil {
+		if err != nil || found[python.Version] {
 			continue
 		}
-		if _, ok := found[python.Version]; !ok {
-			found[python.Version] = python
-		}
-	}
-	if len(found) == 0 {
-		t.Fatal("no CPython 3.10 or later with a shared libpython and the venv module on this machine")
-	}
-	pythons := make([]Python, 0, len(found))
-	for _, python := range found {
+		found[python.Version] = true
 		pythons = append(pythons, python)
 	}
 	slices.SortFunc(pythons, func(a, b Python) int {
 		return slices.Compare(release(a.Version), release(b.Version))
 	})
-	return pythons
-}
+	if os.Getenv(EnvPythons) == "newest" && len(pythons) > 1 {
+		pythons = pythons[len(pythons)-1:]
+	}
+	return pythons, missing
+})
 
 // Newest is the newest of Interpreters, for tests where one is enough.
 func Newest(t testing.TB) Python {
@@ -124,9 +147,17 @@ func Newest(t testing.TB) Python {
 	return pythons[len(pythons)-1]
 }
 
+// named is the interpreters that EnvPythons names by their paths.
+func named() []string {
+	if value := os.Getenv(EnvPythons); value != "newest" {
+		return filepath.SplitList(value)
+	}
+	return nil
+}
+
 func candidates() []string {
-	if named := os.Getenv(EnvPythons); named != "" {
-		return filepath.SplitList(named)
+	if paths := named(); len(paths) > 0 {
+		return paths
 	}
 	patterns := []string{}
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
@@ -158,6 +189,7 @@ form = "" if not ok else "shared" if shared else "static"
 print(json.dumps({
     "Executable": sys.executable, "Version": "%d.%d.%d" % sys.version_info[:3],
     "FreeThreaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")), "form": form,
+    "Headers": os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")),
 }))
 `
 
@@ -177,7 +209,7 @@ func probe(executable, form string) (Python, error) {
 	if err := json.Unmarshal(out, &answer); err != nil {
 		return Python{}, err
 	}
-	if answer.Form != form || answer.FreeThreaded && os.Getenv(EnvPythons) == "" {
+	if answer.Form != form || answer.FreeThreaded && len(named()) == 0 {
 		return Python{}, fmt.Errorf("%s is not for these tests", executable)
 	}
 	return answer.Python, nil
