@@ -9,7 +9,6 @@ PYTHON ?= python3
 CACHE  := $(CURDIR)/.cache
 LINT   := $(CACHE)/lint
 BIN    ?= bin/reflex
-GUEST  := cmd/reflex/guest.so.gz
 TIMEOUT ?= 45m
 GOTEST   = go test -json -count=1 -timeout $(TIMEOUT)
 REPORT  := go run ./tests/report
@@ -29,14 +28,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: guest ## bin/reflex, with the library for a Python that has no libpython
-	go build -tags guest -trimpath -ldflags "-s -w -X main.release=$(VERSION)" -o $(BIN) ./cmd/reflex
-
-.PHONY: guest
-guest: ## the command as a library, which a Python loads: see embedpy/doc.go
-	go build -buildmode=c-shared -trimpath -ldflags "-s -w -X main.release=$(VERSION)" -o $(GUEST:.gz=) ./cmd/reflex
-	gzip -9nf $(GUEST:.gz=)
-	rm -f $(GUEST:.so.gz=.h)
+build: ## bin/reflex, the command
+	go build -trimpath -ldflags "-s -w -X main.release=$(VERSION)" -o $(BIN) ./cmd/reflex
 
 .PHONY: demo
 demo: build ## examples/shop, from models to a migrated SQLite database
@@ -54,9 +47,13 @@ check: ## in a minute: the tests that need no server, on the newest interpreter
 test-one: ## in four minutes: the command on the newest interpreter, SQLite and PostgreSQL
 	REFLEX_TEST_PYTHONS=newest $(REPORT) '$(GOTEST) -run "$(ONE)" ./tests'
 
-.PHONY: test-guest
-test-guest: ## the tests of the command, with reflex inside of a Python that has no libpython
-	REFLEX_TEST_GUEST=1 go test -count=1 -timeout $(TIMEOUT) ./tests
+.PHONY: test-become
+test-become: ## the tests of the command, where it becomes a Python without libpython
+	REFLEX_TEST_FORM=become go test -count=1 -timeout $(TIMEOUT) ./tests
+
+.PHONY: test-console
+test-console: ## the tests of the command, started by the Python package's script
+	REFLEX_TEST_FORM=console go test -count=1 -timeout $(TIMEOUT) ./tests
 
 .PHONY: test-arm64
 test-arm64: $(CACHE)/build/done ## the command for arm64 in Debian's Python for it, under qemu-user
@@ -95,7 +92,7 @@ lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
 	cd pyshim && $(RUFF) check . && $(RUFF) format --check . && $(LINT)/bin/mypy
 	$(RUFF) check --config pyshim/pyproject.toml --ignore D1,BLE $(SCRIPTS)
 	$(RUFF) format --check --config pyshim/pyproject.toml $(SCRIPTS)
-	cd pyshim && $(LINT)/bin/mypy ../embedpy/bootstrap.py ../embedpy/bytecode.py ../embedpy/launch.py ../embedpy/probe.py
+	cd pyshim && $(LINT)/bin/mypy ../embedpy/bootstrap.py ../embedpy/probe.py
 
 $(LINT)/done: pyshim/lint-requirements.txt
 	$(PYTHON) -m venv --clear $(LINT)
@@ -103,18 +100,15 @@ $(LINT)/done: pyshim/lint-requirements.txt
 	touch $@
 
 .PHONY: wheel
-wheel: $(CACHE)/build/done ## dist/: the Python package, with the command inside
+wheel: $(CACHE)/build/done ## dist/: the Python package, for every system, and its sdist
 	rm -rf dist
 	$(CACHE)/build/bin/python -m build --outdir dist pyshim
 
 # zig is a C compiler with every version of glibc in it.
-.PHONY: wheels
-wheels: $(CACHE)/build/done ## dist/: wheels and binaries for Linux with glibc 2.17 and later, on amd64 and arm64
-	rm -rf dist
-	$(CACHE)/build/bin/python -m build --sdist --outdir dist pyshim
+.PHONY: binaries
+binaries: $(CACHE)/build/done ## dist/: the command for Linux with glibc 2.17 and later, on amd64 and arm64
 	$(MAKE) for-linux ARCH=amd64 MACHINE=x86_64
 	$(MAKE) for-linux ARCH=arm64 MACHINE=aarch64
-	cd dist && sha256sum * > SHA256SUMS
 
 .PHONY: for-linux
 for-linux: export CGO_ENABLED = 1
@@ -122,7 +116,10 @@ for-linux: export GOARCH = $(ARCH)
 for-linux: export CC = $(CACHE)/build/bin/python -m ziglang cc -target $(MACHINE)-linux-gnu.2.17
 for-linux:
 	$(MAKE) build BIN=dist/reflex-linux-$(ARCH)
-	$(CACHE)/build/bin/python -m build --wheel --outdir dist pyshim
+
+.PHONY: release
+release: wheel binaries ## dist/: all that is published, with checksums
+	cd dist && sha256sum * > SHA256SUMS
 
 $(CACHE)/build/done: Makefile
 	$(PYTHON) -m venv --clear $(CACHE)/build
@@ -131,4 +128,4 @@ $(CACHE)/build/done: Makefile
 
 .PHONY: clean
 clean: ## remove what was built and cached
-	rm -rf bin dist .cache $(GUEST)
+	rm -rf bin dist .cache

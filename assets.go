@@ -6,27 +6,31 @@ package reflexorm
 import (
 	"embed"
 	"io/fs"
+	"strings"
 )
 
-// AlembicINI is the configuration that `reflex db init` writes, and that is
-// used where a project has a script directory and no configuration.
-//
 //go:embed alembic.ini.tmpl
-var AlembicINI string
+//go:embed pyshim/reflex_driver/*.py pyshim/reflex_driver/commands.txt
+//go:embed pyshim/reflex_driver/each/*.py pyshim/reflex_driver/lock/*.py
+//go:embed pyshim/reflex_driver/shells pyshim/reflex_driver/templates
+var files embed.FS
 
-//go:embed pyshim/reflex_driver/*.py pyshim/reflex_driver/lock/*.py pyshim/reflex_driver/each/*.py pyshim/templates
-var pyshim embed.FS
-
-// Driver is the Python package reflex_driver, which runs Alembic.
-func Driver() fs.FS { return sub("pyshim") }
-
-// Templates are the files of the script directory that `reflex db init` writes.
-func Templates() fs.FS { return sub("pyshim/templates") }
-
-func sub(dir string) fs.FS {
-	tree, err := fs.Sub(pyshim, dir)
-	if err != nil { // only for a path that is not valid, and these are constants
-		panic(err)
-	}
-	return tree
+// Driver is the Python package reflex_driver, which is the command: the content of each
+// file by its name, such as "reflex_driver/__init__.py". What `reflex db init` writes is
+// data of the package.
+func Driver() map[string]string {
+	driver := map[string]string{}
+	_ = fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := files.ReadFile(path)
+		name, inPackage := strings.CutPrefix(path, "pyshim/")
+		if !inPackage {
+			name = "reflex_driver/" + path
+		}
+		driver[name] = string(content)
+		return err
+	}) // what is embedded can be read
+	return driver
 }

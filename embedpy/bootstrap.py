@@ -1,46 +1,36 @@
-"""What package embedpy runs inside the interpreter; see embedpy/doc.go.
+"""What package embedpy runs first in an interpreter; see embedpy/doc.go.
 
-Go executes this file as the module ``_embedpy`` and calls ``start`` once,
-``call`` for each Interpreter.Call, ``describe`` for an exception that ``call``
-could not describe, and ``stop`` before Python ends.
+Go calls ``start`` with the modules that exist in memory only, and ``call`` then. Where this
+process has become the interpreter, Go appends both calls.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
-import signal
 import sys
-import zlib
-from _frozen_importlib_external import cache_from_source
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import SourceFileLoader
 
-from _embedpy_bytecode import header, keep, read, write
+# importlib itself may be a file of the program's. These two are in the interpreter.
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all the rest
 if TYPE_CHECKING:
-    from types import CodeType, FrameType, TracebackType
-    from typing import Any, NoReturn
+    from collections.abc import Callable
+    from types import CodeType
+    from typing import NoReturn
 
 ROOT = "<embedpy>/"
 """Stands for the directory of the modules that exist in memory only."""
 
-Description = tuple[bytes, bytes, bytes, int, int]
-"""Qualified type, message, traceback, exit status or -1, number of the Go error."""
-
-process = os.getpid()
-
 
 class MemoryImporter(SourceFileLoader):
-    """Import modules from a dict of file name and content (PEP 451).
+    """Import modules from a dict of file name and content (PEP 451)."""
 
-    The bytecode is kept in the directory ``cache``, where there is one: compiling
-    is most of the time an import takes.
-    """
+    code: Callable[[str], CodeType | None] | None = None
+    """Returns a module's code, for example from a cache. None compiles the source."""
 
-    def __init__(self, files: dict[str, bytes], cache: str) -> None:
+    def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
-        self.cache = cache
 
     def find_spec(
         self,
@@ -70,233 +60,90 @@ class MemoryImporter(SourceFileLoader):
             raise FileNotFoundError(path) from None
 
     def get_code(self, fullname: str) -> CodeType | None:
-        if not self.cache or sys.implementation.cache_tag is None:
-            return super().get_code(fullname)
-        path = self.get_filename(fullname)
-        source = self.get_data(path)
-        version = header(zlib.crc32(source), len(source))
-        name = cache_from_source(path).rpartition(ROOT)[2].replace("/", ".")
-        file = os.path.join(self.cache, name)
-        code: CodeType | None = read(file, version)
-        if code is None:
-            code = super().get_code(fullname)
-            if code is not None:
-                write(file, version, code)
-        return code
+        return super().get_code(fullname) if self.code is None else self.code(fullname)
 
 
-def start(
-    argv: list[str], files: dict[str, bytes], cache: str, pipe: list[int], signals: list[int]
-) -> None:
-    """Set up what Options has, and the signals that are Python's from now on.
+def start(archive: bytes) -> None:
+    """Make the modules in ``archive`` importable, before any of the same name elsewhere.
 
-    ``pipe`` holds Go's file descriptors, which are not for a forked child.
+    It begins with a line for each file, of its size and name, and an empty line. What
+    the files hold follows, one after another.
     """
-    import _reflex
-
-    keep(cache)
-    _reflex.interrupted_by, _reflex.cancelled = 0, False
-    sys.argv[:] = argv
+    index, _, contents = archive.partition(b"\n\n")
+    files, at = {}, 0
+    for line in index.splitlines():
+        size, _, name = line.partition(b" ")
+        files[name.decode()] = contents[at : at + int(size)]
+        at += int(size)
     if files:
-        sys.meta_path.insert(0, MemoryImporter(files, cache))
-    for number in signals:
-        signal.signal(number, interrupt)
-    if sys.version_info >= (3, 12):
-        # Python counts Go's threads as the program's.
-        import warnings
-
-        text = r"This process \(pid=\d+\) is multi-threaded, use of fork"
-        warnings.filterwarnings("ignore", text, DeprecationWarning)
-    os.register_at_fork(after_in_child=lambda: forked(pipe, signals))
+        sys.meta_path.insert(0, MemoryImporter(files))
 
 
-def forked(pipe: list[int], signals: list[int]) -> None:
-    """Make a forked child what a child of any Python program is."""
-    for fd in pipe:
-        os.close(fd)
-    for number in signals:
-        if signal.getsignal(number) is interrupt:
-            is_int = number == signal.SIGINT
-            signal.signal(number, signal.default_int_handler if is_int else signal.SIG_DFL)
+def call(module: str, function: str, arguments: list[bytes] | list[str]) -> int:
+    """Call ``function`` with ``arguments`` as str, and return the exit status.
 
-
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """End what the program does: KeyboardInterrupt, or exit as a shell counts it.
-
-    Where an event loop runs, its task is cancelled, as asyncio.run does it: an
-    exception out of nowhere leaves C code like asyncpg's half way. But raised it
-    is in a greenlet beside the loop, where SQLAlchemy has the program's own code
-    run (AsyncConnection.run_sync), which a cancelled task does not end.
+    The status is the one that Python ends with where a script calls
+    ``sys.exit(function(...))``. sys.excepthook shows an exception.
     """
-    import _reflex
-
-    if os.getpid() == process:
-        _reflex.interrupted_by = number
-    error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
-    asyncio = sys.modules.get("asyncio")
-    loop = asyncio and asyncio._get_running_loop()
-    greenlet = sys.modules.get("greenlet")
-    if loop is None or asyncio is None or (greenlet and greenlet.getcurrent().parent):
-        raise error
-
-    def ended(task: Any) -> None:
-        if task.cancelled():
-            raise error  # out of the loop, so that the program sees what it would without us
-
-    _reflex.cancelled = True
-    main = main_task(frame)
-    for task in asyncio.all_tasks(loop) if main is None else [main]:
-        task.add_done_callback(ended)
-        task.cancel()
-    loop.call_soon_threadsafe(int)  # wakes it, if it waits
-
-
-def main_task(frame: FrameType | None) -> Any:
-    """What run_until_complete, which frame was called from, waits for; None if it is not seen."""
-    while frame is not None:
-        if frame.f_code.co_name == "run_until_complete":
-            return frame.f_locals.get("future")
-        frame = frame.f_back
-    return None
-
-
-def call(module: str, function: str, arg: bytes) -> bytes | Description:
-    """Call a function and return its answer, or the exception that it raised."""
+    process = os.getpid()
     try:
-        result = getattr(importlib.import_module(module), function)(arg)
-        if result is None:
-            result = b""
-        elif isinstance(result, str):
-            result = result.encode()
-        elif not isinstance(result, bytes):
-            raise TypeError(f"{module}.{function} returned {type(result).__name__}, not bytes")
-        if os.getpid() != process:
-            leave(0)
-        return result
+        __import__(module)
+        result = getattr(sys.modules[module], function)(*map(os.fsdecode, arguments))
+        status = exit_status(result)
+    except SystemExit as error:
+        status = exit_status(error.code)
     except BaseException as error:
-        if os.getpid() != process:
-            leave_with(error)
-        return describe(error)
-
-
-def describe(error: BaseException) -> Description:
-    """What Go is told of an exception."""
-    kind = type(error)
-    name = kind.__qualname__
-    if kind.__module__ != "builtins":
-        name = f"{kind.__module__}.{name}"
-    try:
-        message = str(error)
-    except Exception:
-        message = "(its __str__ failed)"
-    return (
-        encode(name),
-        encode(message),
-        encode(format_traceback(error)),
-        exit_status(error.code) if isinstance(error, SystemExit) else -1,
-        go_error(error),
-    )
-
-
-def encode(text: str) -> bytes:
-    """UTF-8, of any str."""
-    return text.encode("utf-8", "backslashreplace")
-
-
-def format_traceback(error: BaseException) -> str:
-    """The traceback from the first frame that is not of this file."""
-    import traceback  # only here: it is slow to import
-
-    try:
-        frames = first_frame(error.__traceback__)
-        return "".join(traceback.format_exception(type(error), error, frames))
-    except Exception as failure:
-        return f"(no traceback: {failure!r})\n"
-
-
-def first_frame(tb: TracebackType | None) -> TracebackType | None:
-    """The traceback without the frames of this file and of importlib at its start."""
-    ours = (__file__, importlib.__file__)
-    while tb is not None:
-        file = tb.tb_frame.f_code.co_filename
-        if file not in ours and not file.startswith("<frozen importlib"):
-            break
-        tb = tb.tb_next
-    return tb
+        show(error)
+        status = 130 if isinstance(error, KeyboardInterrupt) else 1
+    if os.getpid() != process:
+        end_child(status)
+    return status
 
 
 def exit_status(code: object) -> int:
-    """The exit status that Python gives to ``SystemExit(code)``."""
+    """Return the exit status that Python gives to ``SystemExit(code)``."""
     if code is None:
         return 0
     if isinstance(code, int):
         return code & 0xFF
+    try:
+        if sys.stderr is not None:  # print writes to stdout then
+            print(code, file=sys.stderr)
+    except Exception:  # nobody reads it; Python says nothing either
+        pass
     return 1
 
 
-def go_error(error: BaseException) -> int:
-    """The number of the Go error that error is, or was raised from; 0 if there is none."""
-    cause: BaseException | None = error
-    for _ in range(100):  # a chain of causes may be a ring
-        if cause is None:
-            break
-        number = getattr(cause, "_id", 0) if type(cause).__name__ == "GoError" else 0
-        if isinstance(number, int) and number:
-            return number
-        cause = cause.__cause__
-    return 0
+def show(error: BaseException) -> None:
+    """Show an exception that nobody has caught."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next  # without the frame of `call`
+    try:
+        if sys.excepthook is sys.__excepthook__:  # has no source lines of what is in memory
+            import traceback
+
+            traceback.print_exception(error)
+        else:
+            sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException:  # the program's own hook has failed
+        sys.__excepthook__(type(error), error, error.__traceback__)
 
 
-def leave_with(error: BaseException) -> NoReturn:
-    """End a forked child as Python would have ended it: Go cannot run there."""
-    if isinstance(error, SystemExit):
-        if error.code is not None and not isinstance(error.code, int):
-            print(error.code, file=sys.stderr)
-        leave(exit_status(error.code))
-    sys.stderr.write(format_traceback(error))
-    leave(1)
+def end_child(status: int) -> NoReturn:
+    """End a child that the called function has forked, as Python ends.
 
-
-def leave(status: int) -> NoReturn:
-    """End a forked child."""
-    flush()
-    os._exit(status)
-
-
-def flush() -> BaseException | None:
-    """Flush the standard streams. Returns stdout's error.
-
-    Like Python, it makes nothing of a stderr that is full or gone.
-    """
-    failure: BaseException | None = None
-    for name in ("stderr", "stdout"):
-        stream = getattr(sys, name, None)
-        try:
-            if stream is not None:
-                stream.flush()
-        except OSError as error:
-            failure = error if name == "stdout" else None
-            discard(stream)
-        except Exception:
-            pass
-    return failure
-
-
-def discard(stream: Any) -> None:
-    """Lead what is left in a stream's buffer to nowhere.
-
-    Without this, Python tries to write it again when it ends, and complains.
+    It has a copy of its parent's stack, and cannot return there: Go does not run in it.
     """
     try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        if null != stream.fileno():
-            os.dup2(null, stream.fileno())
-            os.close(null)
-    except (OSError, ValueError):  # some object of the program's, with no descriptor
-        pass
+        import atexit
+        import threading
 
-
-def stop() -> Description | None:
-    """What comes before Py_FinalizeEx. Returns why stdout could not be flushed."""
-    error = flush()
-    return None if error is None else describe(error)
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except BaseException:
+        status = status or 120  # Python's own for what could not be written
+    finally:
+        os._exit(status)

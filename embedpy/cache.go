@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
 
 // A cacheKey tells whether an interpreter is still the one that was asked. It
@@ -49,8 +48,8 @@ func newCacheKey(executable string) (key cacheKey, err error) {
 	return key, err
 }
 
-// cacheDirectory is where answers of interpreters and bytecode ([Options].Modules)
-// are kept, for as long as they fit; "" is nowhere.
+// cacheDirectory is where the answers of interpreters are kept, for as long as they fit; ""
+// is nowhere. The driver keeps bytecode in the same place.
 //
 // What is in there is run, so nobody but root may be able to put something there: a
 // directory that is another's too, as in another's HOME under sudo, is left. One of
@@ -87,26 +86,29 @@ func cacheDirectory() string {
 }
 
 // isPrivate reports whether only this user, and root, can change what is in dir
-// and what is called dir: every directory on the way to it is theirs, or keeps
-// what belongs to others (/tmp). With own, dir itself must not be of that kind.
+// and what is called dir. Every directory on the way to it is theirs. Others can write to
+// none of them, except to those that keep what belongs to somebody (/tmp), and to those
+// below a directory that others can't enter. With own, dir itself must not be like /tmp.
+// _is_private in pyshim/reflex_driver/bytecode.py is the same in Python.
 func isPrivate(dir string, own bool) bool {
-	for {
+	for writable := false; ; dir, own = filepath.Dir(dir), false {
 		info, err := os.Lstat(dir)
 		if err != nil || !info.IsDir() {
 			return false
 		}
-		stat, ok := info.Sys().(*syscall.Stat_t)
-		me := uint32(os.Geteuid())
-		if !ok || stat.Uid != me && stat.Uid != 0 {
+		if owner, ok := ownerOf(info); !ok || owner != uint32(os.Geteuid()) && owner != 0 {
 			return false
 		}
-		if info.Mode().Perm()&0o022 != 0 && (own || info.Mode()&fs.ModeSticky == 0) {
-			return false
+		mode := info.Mode()
+		switch {
+		case mode.Perm()&0o011 == 0:
+			writable = false // whoever may write below can't get there
+		case mode.Perm()&0o022 != 0 && (own || mode&fs.ModeSticky == 0):
+			writable = true
 		}
 		if dir == filepath.Dir(dir) {
-			return true
+			return !writable
 		}
-		dir, own = filepath.Dir(dir), false
 	}
 }
 
@@ -153,7 +155,7 @@ func (k cacheKey) store(python *Python) {
 	if err != nil && python.Library != "" {
 		return
 	}
-	content, err := json.Marshal(cacheEntry{k, *python, library})
+	content, err := json.Marshal(cacheEntry{k, *python, library}) // Find fills in Source and Passed
 	if err != nil {
 		return
 	}

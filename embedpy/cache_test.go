@@ -1,6 +1,8 @@
 package embedpy
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -29,13 +31,43 @@ func TestCacheDirectory(t *testing.T) {
 			if err := os.MkdirAll(home+"/.cache/reflex-orm", 0o700); err != nil {
 				return err
 			}
-			return os.Chmod(home+"/.cache/reflex-orm", 0o777|os.ModeSticky)
+			return errors.Join(os.Chmod(home+"/.cache", 0o755), os.Chmod(home+"/.cache/reflex-orm", 0o777|os.ModeSticky))
 		}, false},
 		"the group's parent": {func(home string) error {
 			if err := os.MkdirAll(home+"/.cache/reflex-orm", 0o700); err != nil {
 				return err
 			}
 			return os.Chmod(home+"/.cache", 0o770)
+		}, false},
+		"the group's parent in our home": {func(home string) error {
+			if err := os.MkdirAll(home+"/.cache/reflex-orm", 0o700); err != nil {
+				return err
+			}
+			return errors.Join(os.Chmod(home+"/.cache", 0o775), os.Chmod(home, 0o700))
+		}, true},
+		"the group's in our home": {func(home string) error {
+			if err := os.MkdirAll(home+"/.cache/reflex-orm", 0o700); err != nil {
+				return err
+			}
+			return errors.Join(os.Chmod(home+"/.cache/reflex-orm", 0o775), os.Chmod(home, 0o700))
+		}, true},
+		"everybody's, and new, in our home": {func(home string) error {
+			if err := os.MkdirAll(home+"/.cache", 0o700); err != nil {
+				return err
+			}
+			return errors.Join(os.Chmod(home+"/.cache", 0o777), os.Chmod(home, 0o744))
+		}, true},
+		"the group's parent in a home that the group enters": {func(home string) error {
+			if err := os.MkdirAll(home+"/.cache/reflex-orm", 0o700); err != nil {
+				return err
+			}
+			return errors.Join(os.Chmod(home+"/.cache", 0o775), os.Chmod(home, 0o710))
+		}, false},
+		"somebody's in our home": {func(home string) error {
+			if err := os.MkdirAll(home+"/.cache/reflex-orm", 0o700); err != nil {
+				return err
+			}
+			return errors.Join(os.Chmod(home, 0o700), os.Chown(home+"/.cache", somebody, somebody))
 		}, false},
 		"somebody's": {func(home string) error {
 			if err := os.MkdirAll(home+"/.cache/reflex-orm", 0o700); err != nil {
@@ -53,9 +85,12 @@ func TestCacheDirectory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			home := t.TempDir()
+			if err := os.Chmod(filepath.Dir(home), 0o755); err != nil { // which others could not enter
+				t.Fatal(err)
+			}
 			t.Setenv("HOME", home)
 			t.Setenv("XDG_CACHE_HOME", filepath.Join(home, ".cache"))
-			if err := c.prepare(home); os.IsPermission(err) {
+			if err := c.prepare(home); errors.Is(err, fs.ErrPermission) {
 				t.Skip("only root can give files away")
 			} else if err != nil {
 				t.Fatal(err)

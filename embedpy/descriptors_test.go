@@ -13,31 +13,29 @@ func TestDescriptors(t *testing.T) {
 		t.Skip("this system does not list descriptors")
 	}
 	const source = `
-import os, resource, threading, time
+import os, resource, time
 
-def first(arg):
-    return str(os.open("/dev/null", os.O_RDONLY))
+def first():
+    print("first", os.open("/dev/null", os.O_RDONLY))
 
-def limit(arg):
-    return str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+def limit():
+    print("limit", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
-def close_all(arg):
+def close_all():
     os.closerange(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1024))
     for _ in range(20):  # Go looks after its poller once in 10 ms
         time.sleep(0.02)
-    return "closed"
+    print("closed")
+
 `
 	onEach(t, func(t *testing.T, python *Python) {
 		for _, limit := range []string{"256", "1024", "4096"} {
 			c := prepare(t, script{Python: python, Source: source, Calls: []string{"first", "limit", "close_all"}})
-			c.cmd.Args = []string{"sh", "-c", `ulimit -S -n ` + limit + `; exec "$0"`, c.cmd.Path}
-			c.cmd.Path = "/bin/sh"
+			c.through(`ulimit -S -n ` + limit + `; exec "$0"`)
 			c.start()
 			outcomes := c.wait()
-			for call, want := range map[string]string{"first": "3", "limit": limit, "close_all": "closed"} {
-				if got := outcomes[call]; string(got.Answer) != want {
-					t.Errorf("limit %s: %s is %q, want %q %s", limit, call, got.Answer, want, got.Err)
-				}
+			if want := "first 3\nlimit " + limit + "\nclosed\n"; c.stdout.String() != want || outcomes["close"].Err != "" {
+				t.Errorf("limit %s: %q %s, want %q", limit, &c.stdout, outcomes["close"].Err, want)
 			}
 			if strings.Contains(c.stderr.String(), "goroutine") {
 				t.Errorf("Go has crashed:\n%s", &c.stderr)

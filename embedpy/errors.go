@@ -5,31 +5,21 @@ import (
 	"strings"
 )
 
-// An Error is a Python exception that nothing in Python caught.
-//
-// [errors.Is] and [errors.As] see through it to the Go error behind it, if
-// there is one: the error that a function given to [Interpreter.Define]
-// returned and that came out of Python as GoError, itself or as the __cause__
-// of another exception; or the reason that ended the context of the call.
+// An Error is a Python exception in the lines that this package runs itself, such as a
+// KeyboardInterrupt before the function is called. Python shows what the function raises:
+// see [Interpreter.Call].
 type Error struct {
-	Type      string // the exception's qualified type: "KeyError", "sqlalchemy.exc.OperationalError"
-	Message   string // str(exception); may be empty
-	Traceback string // as Python prints it, with causes, ending in a newline
-	Exit      bool   // a SystemExit
-	ExitCode  int    // the exit status that it asks for, 0 to 255
-	cause     error
+	Type    string // the exception's type: "KeyError"
+	Message string // str(exception); may be empty
 }
 
-// Error returns the last line of the traceback: "Type: message".
+// Error returns "Type: message".
 func (e *Error) Error() string {
 	if e.Message == "" {
 		return e.Type
 	}
 	return e.Type + ": " + e.Message
 }
-
-// Unwrap returns the Go error behind the exception, or nil.
-func (e *Error) Unwrap() error { return e.cause }
 
 // A NotFoundError says that there is no interpreter to use: none was found, or
 // the one that was chosen does not work.

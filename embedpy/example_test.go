@@ -2,10 +2,8 @@ package embedpy_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log"
-	"testing/fstest"
+	"os"
 
 	"github.com/reflex-dev/reflex-orm/embedpy"
 )
@@ -13,22 +11,24 @@ import (
 // It is not run, for an example's goroutine is not the main one. The tests run
 // the same in processes of their own.
 func Example() {
-	ctx := context.Background()
-	python, err := embedpy.Find(ctx, embedpy.FindOptions{})
+	python, err := embedpy.Find(context.Background(), embedpy.FindOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	in, err := embedpy.Start(python, embedpy.Options{Modules: fstest.MapFS{
-		"greeter.py": {Data: []byte("def greet(name): return b'Hello, ' + name")},
-	}})
+	modules := map[string]string{"greeter.py": "def greet(name):\n    print('Hello,', name)\n    return 0\n"}
+	if python.Library == "" {
+		log.Fatal(embedpy.Become(python, modules, "greeter", "greet", "world"))
+	}
+	in, err := embedpy.Start(python, modules)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer in.Close()
-	answer, err := in.Call(ctx, "greeter", "greet", []byte("world"))
-	var exception *embedpy.Error
-	if errors.As(err, &exception) {
-		log.Print(exception.Traceback)
+	status, err := in.Call("greeter", "greet", "world")
+	if err != nil {
+		log.Fatal(err)
 	}
-	fmt.Printf("%s\n", answer)
+	if err := in.Close(); err != nil {
+		log.Fatal(err)
+	}
+	os.Exit(status)
 }

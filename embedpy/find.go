@@ -22,7 +22,9 @@ type Python struct {
 	BasePrefix  string // the installation
 	Source      string // what led to it: "VIRTUAL_ENV", ".venv", "PATH", …
 
-	Missing string // the files that Library could have been, one a line, if it is ""
+	Missing string // without a Library: the files that could be it, one a line, in case one is installed later
+
+	Passed []Attempt // environments that Find did not use, because they may be another user's
 }
 
 // FindOptions say where [Find] looks. The zero value is the current directory
@@ -38,7 +40,8 @@ type FindOptions struct {
 //   - opts.Explicit, then $REFLEX_PYTHON: an interpreter, a name on PATH, or the
 //     directory of an environment
 //   - $VIRTUAL_ENV
-//   - .venv, then venv, in the project directory and in each one above it
+//   - .venv, then venv, in the project directory and in each one above it, unless another
+//     user can change it: see [Python.Passed]
 //   - $CONDA_PREFIX
 //   - the environment in which this program is installed
 //   - python3, then python, on PATH
@@ -50,15 +53,8 @@ type FindOptions struct {
 // Find asks the interpreter about itself, which takes about 40 ms, and keeps the
 // answer in the user's cache directory until the interpreter changes.
 //
-// A Python that has loaded this program is not asked: see [OnGuest]. If it is the
-// one that the order leads to, it is what Find returns, and where this process
-// was replaced by it, that decides.
-//
 // The error is a [*NotFoundError].
 func Find(ctx context.Context, opts FindOptions) (*Python, error) {
-	if host != nil && host.chosen {
-		return &host.Python, nil
-	}
 	if opts.Environ == nil {
 		opts.Environ = os.Getenv
 	}
@@ -66,7 +62,10 @@ func Find(ctx context.Context, opts FindOptions) (*Python, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := finder{dir: dir, path: filepath.SplitList(opts.Environ("PATH"))}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	f := finder{dir: dir, path: filepath.SplitList(opts.Environ("PATH")), owners: owners(opts.Environ("SUDO_UID"))}
 
 	if opts.Explicit != "" {
 		return f.use(ctx, "--python", f.named(opts.Explicit))
@@ -79,9 +78,15 @@ func Find(ctx context.Context, opts FindOptions) (*Python, error) {
 	}
 	for above := dir; ; above = filepath.Dir(above) {
 		for _, name := range []string{".venv", "venv"} {
-			if env := filepath.Join(above, name); isEnvironment(env) {
-				return f.use(ctx, name, f.environment(env))
+			env := filepath.Join(above, name)
+			if !isEnvironment(env) {
+				continue
 			}
+			if reason := f.distrust(env); reason != "" {
+				f.passed = append(f.passed, Attempt{name, env, reason})
+				continue
+			}
+			return f.use(ctx, name, f.environment(env))
 		}
 		if above == filepath.Dir(above) {
 			break
@@ -89,9 +94,6 @@ func Find(ctx context.Context, opts FindOptions) (*Python, error) {
 	}
 	if env := opts.Environ("CONDA_PREFIX"); env != "" {
 		return f.use(ctx, "CONDA_PREFIX", f.environment(env))
-	}
-	if host != nil {
-		return &host.Python, nil
 	}
 	if self, err := os.Executable(); err == nil {
 		if env := filepath.Dir(filepath.Dir(self)); isEnvironment(env) {
@@ -102,8 +104,10 @@ func Find(ctx context.Context, opts FindOptions) (*Python, error) {
 }
 
 type finder struct {
-	dir  string   // the project, absolute
-	path []string // PATH
+	dir    string    // the project, absolute
+	path   []string  // PATH
+	owners []uint32  // whose environments are used, where a search finds them
+	passed []Attempt // what the search has passed over
 }
 
 // named is the interpreter that a person has named.
@@ -142,12 +146,8 @@ func (f finder) absolute(path string) string {
 
 // use is the interpreter, or why it cannot be used.
 func (f finder) use(ctx context.Context, source, executable string) (*Python, error) {
-	if host.is(executable) {
-		host.Source = source
-		return &host.Python, nil
-	}
 	python, err := inspect(ctx, f.dir, executable)
-	return finish(python, err, source, executable)
+	return f.finish(python, err, source, executable)
 }
 
 // onPath is the first interpreter on PATH that runs at all.
@@ -164,32 +164,33 @@ func (f finder) onPath(ctx context.Context) (*Python, error) {
 				tried = append(tried, Attempt{"PATH", executable, silent.reason})
 				continue
 			}
-			return finish(python, err, "PATH", executable)
+			return f.finish(python, err, "PATH", executable)
 		}
 	}
-	tried = append([]Attempt{
-		{Source: "--python, " + EnvPython + ", VIRTUAL_ENV, CONDA_PREFIX", Reason: "not set"},
-		{Source: ".venv, venv", Reason: "not in " + f.dir + ", nor above it"},
-	}, tried...)
-	if len(tried) == 2 {
-		tried = append(tried, Attempt{Source: "PATH", Reason: "no python3"})
+	if len(tried) == 0 {
+		tried = []Attempt{{Source: "PATH", Reason: "no python3"}}
 	}
+	looked := []Attempt{{Source: "--python, " + EnvPython + ", VIRTUAL_ENV, CONDA_PREFIX", Reason: "not set"}}
+	if len(f.passed) == 0 {
+		looked = append(looked, Attempt{Source: ".venv, venv", Reason: "not in " + f.dir + ", nor above it"})
+	}
+	tried = append(append(looked, f.passed...), tried...)
 	return nil, &NotFoundError{Tried: tried, Fix: otherwise("PATH")}
 }
 
 // finish gives the result of inspect its source.
-func finish(python *Python, err error, source, executable string) (*Python, error) {
+func (f finder) finish(python *Python, err error, source, executable string) (*Python, error) {
 	if bad, ok := err.(*unusable); ok {
 		fix := bad.fix
 		if fix == "" {
 			fix = otherwise(source)
 		}
-		return nil, &NotFoundError{Tried: []Attempt{{source, executable, bad.reason}}, Fix: fix}
+		return nil, &NotFoundError{Tried: append(f.passed, Attempt{source, executable, bad.reason}), Fix: fix}
 	}
 	if err != nil {
 		return nil, err
 	}
-	python.Source = source
+	python.Source, python.Passed = source, f.passed
 	return python, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -219,7 +220,9 @@ func TestTooOld(t *testing.T) {
 	}
 }
 
-func TestLibraryError(t *testing.T) {
+// Where no libpython is found, where it was looked for is kept, and no static library is
+// among that.
+func TestNoLibrary(t *testing.T) {
 	f := facts{
 		executable: "/usr/bin/python3", version: "3.12.1", implementation: "cpython", bits: "64",
 		basePrefix: "/nowhere", libdir: "/install/lib", ldlibrary: "libpython3.12.a", multiarch: "x86_64-linux-gnu",
@@ -228,18 +231,16 @@ func TestLibraryError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = noLibrary(python)
-	var missing *LibraryError
-	if !errors.As(err, &missing) || missing.Fix == "" {
-		t.Fatalf("%v", err)
+	if python.Library != "" {
+		t.Errorf("the library is %s", python.Library)
 	}
 	for _, want := range []string{"/nowhere/lib/libpython3.12.", "/install/lib/x86_64-linux-gnu/libpython3.12."} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%s is not among what was tried: %v", want, err)
+		if !strings.Contains(python.Missing, want) {
+			t.Errorf("%s is not among what was tried: %s", want, python.Missing)
 		}
 	}
-	if strings.Contains(err.Error(), ".a\n") {
-		t.Errorf("a static library was tried: %v", err)
+	if strings.Contains(python.Missing+"\n", ".a\n") {
+		t.Errorf("a static library was tried: %s", python.Missing)
 	}
 }
 
@@ -288,12 +289,12 @@ func TestCache(t *testing.T) {
 	if err := os.Chtimes(config, time.Time{}, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if got := find(); *got != want {
+	if got := find(); !reflect.DeepEqual(*got, want) {
 		t.Errorf("a new pyvenv.cfg: %+v", got)
 	}
 	for _, content := range []string{"", "{", "[]", `{"Key":{}}`, "null"} {
 		write(t, files[0], content)
-		if got := find(); *got != want {
+		if got := find(); !reflect.DeepEqual(*got, want) {
 			t.Errorf("a cache file of %q: %+v", content, got)
 		}
 	}
@@ -301,7 +302,138 @@ func TestCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Dir(files[0]), "a file in the place of the directory")
-	if got := find(); *got != want {
+	if got := find(); !reflect.DeepEqual(*got, want) {
 		t.Errorf("an unwritable cache: %+v", got)
+	}
+}
+
+// An environment that a search finds is used if nobody but this user and root can change
+// it. Another one is named, and the search goes on.
+func TestFindTrust(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	noCache(t)
+	const somebody = 12345
+	made := newEnv(t, filepath.Join(t.TempDir(), "made"))
+	give := func(t *testing.T, path string) {
+		t.Helper()
+		if err := os.Lchown(path, somebody, somebody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func(t *testing.T, path string, mode os.FileMode) {
+		t.Helper()
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		change  func(t *testing.T, top, env string)
+		sudo    string
+		reason  string // with TOP and ENV
+		goesOn  bool   // the next one is used
+		useless bool   // none is
+	}{
+		"ours":                     {change: func(*testing.T, string, string) {}},
+		"the group's":              {change: func(t *testing.T, top, env string) { open(t, env, 0o775); open(t, top, 0o775) }},
+		"in a directory like /tmp": {change: func(t *testing.T, top, env string) { open(t, top, 0o777|os.ModeSticky) }},
+		"sudo by its owner":        {change: func(t *testing.T, top, env string) { give(t, env); give(t, top) }, sudo: "12345"},
+		"somebody's":               {change: func(t *testing.T, top, env string) { give(t, env) }, goesOn: true, reason: "ENV belongs to another user"},
+		"sudo by another":          {change: func(t *testing.T, top, env string) { give(t, env) }, goesOn: true, sudo: "12346", reason: "ENV belongs to another user"},
+		"in somebody's directory":  {change: func(t *testing.T, top, env string) { give(t, top) }, useless: true, reason: "TOP belongs to another user"},
+		"everybody's":              {change: func(t *testing.T, top, env string) { open(t, env, 0o777) }, goesOn: true, reason: "every user can change ENV"},
+		"like /tmp":                {change: func(t *testing.T, top, env string) { open(t, env, 0o777|os.ModeSticky) }, goesOn: true, reason: "every user can change ENV"},
+		"in everybody's directory": {change: func(t *testing.T, top, env string) { open(t, top, 0o777) }, useless: true, reason: "every user can change TOP"},
+		"somebody's link to ours":  {change: func(t *testing.T, top, env string) { link(t, made, env); give(t, env) }, goesOn: true, reason: "ENV belongs to another user"},
+		"our link to ours":         {change: func(t *testing.T, top, env string) { link(t, made, env) }},
+		"our link to somebody's":   {change: func(t *testing.T, top, env string) { move(t, env, top+"/theirs"); give(t, top+"/theirs") }, goesOn: true, reason: "TOP/theirs belongs to another user"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			top := filepath.Join(t.TempDir(), "top")
+			env, next := filepath.Join(top, ".venv"), filepath.Join(top, "venv")
+			for _, dir := range []string{env, next} {
+				if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if out, err := exec.Command("cp", "-a", made, dir).CombinedOutput(); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+			}
+			inner := filepath.Join(top, "a", "b")
+			if err := os.MkdirAll(inner, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			test.change(t, top, env)
+			want := env
+			if test.goesOn {
+				want = next
+			}
+			reason := strings.NewReplacer("TOP", top, "ENV", env).Replace(test.reason)
+
+			// The two that search answer alike.
+			said := twin(t, made, inner, test.sudo)
+			python, err := Find(t.Context(), FindOptions{Dir: inner, Environ: environ("SUDO_UID", test.sudo, "PATH", t.TempDir())})
+			if test.useless {
+				var notFound *NotFoundError
+				if !errors.As(err, &notFound) || !strings.Contains(err.Error(), ".venv: "+env+" is not used: "+reason) {
+					t.Errorf("%v", err)
+				}
+				if !strings.HasSuffix(said, "None\n") || !strings.Contains(said, env+" is not used: "+reason) {
+					t.Errorf("project.py: %s", said)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if python.Prefix != want || (len(python.Passed) > 0) != test.goesOn {
+				t.Errorf("%+v, want %s", python, want)
+			}
+			lines := ""
+			for _, passed := range python.Passed {
+				lines += passed.Path + " " + passed.Reason + "\n"
+				if !strings.Contains(passed.Reason, reason) || !strings.HasSuffix(passed.Reason, "To use it: --python "+env+", or VIRTUAL_ENV="+env) {
+					t.Errorf("the reason is %q, want %q", passed.Reason, reason)
+				}
+			}
+			if want := lines + python.Executable + "\n"; said != want {
+				t.Errorf("project.py: %q, want %q", said, want)
+			}
+		})
+	}
+}
+
+// twin is what pyshim/reflex_driver/project.py finds, after what it says of it.
+func twin(t *testing.T, env, dir, sudo string) string {
+	t.Helper()
+	const source = `
+import sys
+from reflex_driver import project
+found = project._find("")
+sys.stderr.flush()
+print(found and found[1])
+`
+	cmd := exec.Command(filepath.Join(env, "bin", "python"), "-c", source)
+	cmd.Dir, cmd.Env = dir, venv.CleanEnv("PYTHONPATH="+filepath.Join(venv.Root(), "pyshim"), "PYTHONDONTWRITEBYTECODE=1", "SUDO_UID="+sudo)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return string(out)
+}
+
+func link(t *testing.T, target, name string) {
+	t.Helper()
+	if err := errors.Join(os.RemoveAll(name), os.Symlink(target, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// move moves a directory and leaves a link.
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	if err := errors.Join(os.Rename(from, to), os.Symlink(to, from)); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -5,13 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/reflex-dev/reflex-orm/tests/venv"
@@ -29,23 +28,19 @@ type script struct {
 	Python *Python
 	Source string
 	Files  map[string]string // more modules
-	Argv   []string
 	Calls  []string
-	Arg    []byte
+	Args   [][]byte // of each call
+	Become bool     // become the Python, which makes the first call
 }
 
-// An outcome is how a call ended, or Start (Call "start") or Close ("close"). Of
-// something huge there is only the size.
+// An outcome is how a call ended, or Start or Become (Call "start"), or Close ("close").
 type outcome struct {
-	Call      string
-	Answer    []byte
-	Err       string // of any type
-	Exception *Error
-	IsGoError bool // errors.Is(err, errGo)
-	Cancelled bool // errors.Is(err, context.Canceled)
+	Call    string
+	Status  int
+	Err     string // of any type
+	Type    string // of the Python exception that Err is
+	Library bool   // Err is a LibraryError
 }
-
-var errGo = errors.New("a Go error \xff")
 
 func TestMain(m *testing.M) {
 	if file := os.Getenv(envScript); file != "" {
@@ -71,50 +66,39 @@ func runScript(file string) int {
 			panic(err)
 		}
 	}()
-	note := func(call string, answer []byte, err error) {
-		o := outcome{Call: call, Answer: answer}
+	note := func(call string, status int, err error) {
+		o := outcome{Call: call, Status: status}
 		if err != nil {
-			o.Err = err.Error()
-			o.IsGoError, o.Cancelled = errors.Is(err, errGo), errors.Is(err, context.Canceled)
-			errors.As(err, &o.Exception)
-		}
-		if len(answer) > 1<<20 || len(o.Err) > 1<<20 {
-			o = outcome{Call: call, Answer: fmt.Appendf(nil, "%d bytes", len(answer)), Err: fmt.Sprintf("%d bytes", len(o.Err))}
+			var raised *Error
+			var library *LibraryError
+			o.Err, o.Library = err.Error(), errors.As(err, &library)
+			if errors.As(err, &raised) {
+				o.Type = raised.Type
+			}
 		}
 		outcomes = append(outcomes, o)
 	}
 
-	modules := fstest.MapFS{"m.py": {Data: []byte(s.Source)}}
-	for name, content := range s.Files {
-		modules[name] = &fstest.MapFile{Data: []byte(content)}
+	modules := map[string]string{"m.py": s.Source}
+	maps.Copy(modules, s.Files)
+	var args []string
+	for _, arg := range s.Args {
+		args = append(args, string(arg))
 	}
-	in, err := Start(s.Python, Options{Argv: s.Argv, Modules: modules})
-	if err != nil {
-		note("start", nil, err)
+	if s.Become {
+		note("start", 0, Become(s.Python, modules, "m", s.Calls[0], args...))
 		return 1
 	}
-	var cancel context.CancelFunc
-	for name, fn := range map[string]func([]byte) ([]byte, error){
-		"echo":   func(b []byte) ([]byte, error) { return b, nil },
-		"fail":   func([]byte) ([]byte, error) { return nil, errGo },
-		"panic":  func([]byte) ([]byte, error) { panic("at the disco") },
-		"nested": func(b []byte) ([]byte, error) { return in.Call(context.Background(), "m", string(b), nil) },
-		"cancel": func([]byte) ([]byte, error) { cancel(); return nil, nil },
-		"wait":   func([]byte) ([]byte, error) { return nil, fmt.Errorf("heard %v", <-in.Signals()) },
-		"signal": func([]byte) ([]byte, error) { return []byte((<-in.Signals()).String()), nil },
-	} {
-		if err := in.Define(name, fn); err != nil {
-			note("define", nil, err)
-		}
+	in, err := Start(s.Python, modules)
+	if err != nil {
+		note("start", 0, err)
+		return 1
 	}
 	for _, call := range s.Calls {
-		var ctx context.Context
-		ctx, cancel = context.WithCancel(context.Background())
-		answer, err := in.Call(ctx, "m", call, s.Arg)
-		cancel()
-		note(call, answer, err)
+		status, err := in.Call("m", call, args...)
+		note(call, status, err)
 	}
-	note("close", nil, in.Close())
+	note("close", 0, in.Close())
 	return 0
 }
 
@@ -126,7 +110,7 @@ type child struct {
 	stdout, stderr bytes.Buffer
 }
 
-// prepare makes a child; configure may change how it is started.
+// prepare makes a child, of which a test may still change how it is started.
 func prepare(t *testing.T, s script) *child {
 	t.Helper()
 	content, err := json.Marshal(s)
@@ -151,6 +135,12 @@ func prepare(t *testing.T, s script) *child {
 	return c
 }
 
+// through starts the child by a command line of the shell, in which "$0" is the child.
+func (c *child) through(shell string) {
+	c.cmd.Args = []string{"sh", "-c", shell, c.cmd.Path}
+	c.cmd.Path = "/bin/sh"
+}
+
 func (c *child) start() {
 	c.t.Helper()
 	if err := c.cmd.Start(); err != nil {
@@ -158,8 +148,8 @@ func (c *child) start() {
 	}
 }
 
-// wait returns how the calls ended, by name.
-func (c *child) wait() map[string]outcome {
+// outcomes returns how the calls ended, by name.
+func (c *child) outcomes() map[string]outcome {
 	c.t.Helper()
 	status := c.cmd.Wait()
 	content, err := os.ReadFile(c.file + ".outcomes")
@@ -174,10 +164,30 @@ func (c *child) wait() map[string]outcome {
 	for _, o := range list {
 		outcomes[o.Call] = o
 	}
+	return outcomes
+}
+
+// wait is outcomes of a child whose Python starts.
+func (c *child) wait() map[string]outcome {
+	c.t.Helper()
+	outcomes := c.outcomes()
 	if start, ok := outcomes["start"]; ok {
-		c.t.Fatalf("Start: %s", start.Err)
+		c.t.Fatalf("Start: %s\n%s", start.Err, &c.stderr)
 	}
 	return outcomes
+}
+
+// end waits for a child that has no outcomes: it has become Python, or a signal ends it.
+func (c *child) end() syscall.WaitStatus {
+	c.t.Helper()
+	err := c.cmd.Wait()
+	if _, died := err.(*exec.ExitError); err != nil && !died {
+		c.t.Fatal(err)
+	}
+	if content, err := os.ReadFile(c.file + ".outcomes"); err == nil {
+		c.t.Fatalf("the child ended in Go: %s\n%s", content, &c.stderr)
+	}
+	return c.cmd.ProcessState.Sys().(syscall.WaitStatus)
 }
 
 // run is prepare, start and wait.
@@ -188,25 +198,44 @@ func run(t *testing.T, s script) (map[string]outcome, *child) {
 	return c.wait(), c
 }
 
-// onEach runs a test with every interpreter of the machine.
+// runBecome runs a script's first call in the Python that the child becomes.
+func runBecome(t *testing.T, s script) (status int, c *child) {
+	t.Helper()
+	s.Become = true
+	c = prepare(t, s)
+	c.start()
+	return c.end().ExitStatus(), c
+}
+
+// found is the Python of a test.
+func found(t *testing.T, executable string) *Python {
+	t.Helper()
+	python, err := Find(t.Context(), FindOptions{Explicit: executable})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return python
+}
+
+// onEach runs a test with every interpreter of the machine that has a libpython.
 func onEach(t *testing.T, test func(t *testing.T, python *Python)) {
 	for _, interpreter := range venv.Interpreters(t) {
-		t.Run(interpreter.Version, func(t *testing.T) {
-			python, err := Find(t.Context(), FindOptions{Explicit: interpreter.Executable})
-			if err != nil {
-				t.Fatal(err)
-			}
-			test(t, python)
-		})
+		t.Run(interpreter.Version, func(t *testing.T) { test(t, found(t, interpreter.Executable)) })
 	}
 }
 
 // newest is for tests where one interpreter is enough.
 func newest(t *testing.T) *Python {
 	t.Helper()
-	python, err := Find(t.Context(), FindOptions{Explicit: venv.Newest(t).Executable})
-	if err != nil {
-		t.Fatal(err)
+	return found(t, venv.Newest(t).Executable)
+}
+
+// static is a Python without libpython.
+func static(t *testing.T) *Python {
+	t.Helper()
+	python := found(t, venv.Static(t).Executable)
+	if python.Library != "" {
+		t.Fatalf("%s has a libpython: %s", python.Executable, python.Library)
 	}
 	return python
 }

@@ -173,17 +173,6 @@ func (f *facts) python(executable string) (*Python, error) {
 	return python, nil
 }
 
-// noLibrary is why a Python without libpython can't be used, where it can't load
-// this program either.
-func noLibrary(python *Python) error {
-	minor := python.Version[:strings.LastIndexByte(python.Version, '.')]
-	return &LibraryError{
-		Python: python,
-		Reason: "it has no shared libpython: none of\n  " + strings.ReplaceAll(python.Missing, "\n", "\n  "),
-		Fix:    installLibrary(python, minor),
-	}
-}
-
 // libraries lists where libpython may be, the best guess first. What Python
 // says of itself is not enough: Debian packages the library apart from the
 // interpreter, conda calls itself static and has it, and a Python that was
@@ -210,18 +199,4 @@ func (f *facts) libraries(major, minor int) []string {
 		}
 	}
 	return files
-}
-
-// installLibrary is the command that brings the missing library.
-func installLibrary(python *Python, minor string) string {
-	if root, _, ok := strings.Cut(python.BasePrefix, "/versions/"); ok && strings.Contains(root, "pyenv") {
-		return "Build this Python with a shared library: PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install --force " + python.Version
-	}
-	if python.BasePrefix == "/usr" {
-		if _, err := os.Stat("/etc/debian_version"); err == nil {
-			return "Install it: apt install libpython" + minor
-		}
-		return "Install it with the system's package manager: it is in python3-libs or python3-devel."
-	}
-	return "Use a Python that has one, such as that of the operating system, of python.org, of conda, or of: uv python install " + minor
 }

@@ -3,197 +3,208 @@ package embedpy
 import (
 	"bufio"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/reflex-dev/reflex-orm/tests/venv"
 )
 
-// What the main thread may be doing when a signal comes. The message says that
-// it did not hear of it.
+// What the main thread may be doing when a signal comes.
 const waits = `
-import _reflex, os, select, socket, sys, time
+import os, select, signal, socket, sys, threading, time
 
 def ready():
     print("ready", flush=True)
 
-def sleep(arg):
+def cleaning(function):
+    def call():
+        try:
+            function()
+        finally:
+            sys.stderr.write("cleaned up\n")
+    return call
+
+@cleaning
+def sleep():
     ready()
     time.sleep(60)
-    return "slept"
 
-def poll(arg):
+@cleaning
+def poll():
     r, w = os.pipe()
     ready()
     select.select([r], [], [], 60)
-    return "selected"
 
-def read(arg):
+@cleaning
+def read():
     r, w = os.pipe()
     ready()
     os.read(r, 1)
 
-def receive(arg):
+@cleaning
+def receive():
     a, b = socket.socketpair()
     ready()
     a.recv(1)
 
-def loop(arg):
+@cleaning
+def loop():
     ready()
     end = time.monotonic() + 60
     while time.monotonic() < end:
         pass
-    return "looped"
 
-def go(arg):
-    ready()
-    _reflex.wait(b"")
-    return "waited"
+@cleaning
+def beside_a_thread():
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    sleep()
 
-def in_asyncio(arg):
+@cleaning
+def in_asyncio():
     import asyncio
     async def main():
         ready()
         await asyncio.sleep(60)
     asyncio.run(main())
-
-def heard(arg):
-    return _reflex.signal(b"")
 `
 
-var waiting = []string{"sleep", "poll", "read", "receive", "loop", "go", "in_asyncio"}
-
-// SIGINT is a KeyboardInterrupt and SIGTERM is exit status 143, whatever Python
-// is doing, and whichever thread the kernel picks.
-func TestSignals(t *testing.T) {
+// SIGINT is a KeyboardInterrupt in whatever Python is doing.
+func TestInterrupt(t *testing.T) {
 	onEach(t, func(t *testing.T, python *Python) {
-		for _, call := range waiting {
-			for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-				for _, toMain := range []bool{true, false} {
-					if !toMain && runtime.GOOS != "linux" {
-						continue
-					}
-					calls := []string{call, "heard"}
-					if call == "go" { // which has heard of it itself
-						calls = []string{call}
-					}
-					c := prepare(t, script{Python: python, Source: waits, Calls: calls})
-					awaitReady(t, c, call != "loop")
-					if toMain {
-						c.cmd.Process.Signal(sig)
-					} else {
-						signalOtherThread(t, c.cmd.Process.Pid, sig)
-					}
-					outcomes := c.wait()
-					got := outcomes[call]
-					if sig == syscall.SIGINT && (got.Exception == nil || got.Exception.Type != "KeyboardInterrupt") {
-						t.Errorf("SIGINT in %s: %q %s", call, got.Answer, got.Err)
-					}
-					if sig == syscall.SIGTERM && (got.Exception == nil || got.Exception.ExitCode != 143) {
-						t.Errorf("SIGTERM in %s: %q %s", call, got.Answer, got.Err)
-					}
-					if got := outcomes["heard"]; call != "go" && string(got.Answer) != sig.String() {
-						t.Errorf("%v in %s: Go heard %q %s", sig, call, got.Answer, got.Err)
-					}
-				}
+		for _, call := range []string{"sleep", "poll", "read", "receive", "loop", "beside_a_thread", "in_asyncio"} {
+			c := prepare(t, script{Python: python, Source: waits, Calls: []string{call}})
+			awaitReady(t, c, call != "loop")
+			c.cmd.Process.Signal(syscall.SIGINT)
+			outcomes := c.wait()
+			if got := outcomes[call]; got.Status != 130 || got.Err != "" {
+				t.Errorf("%s: %d %s", call, got.Status, got.Err)
+			}
+			if shown := c.stderr.String(); !strings.Contains(shown, "cleaned up\n") || !strings.HasSuffix(shown, "KeyboardInterrupt\n") {
+				t.Errorf("%s: %s", call, shown)
 			}
 		}
 	})
-}
-
-// A signal that nohup or a shell has turned off stays off.
-func TestIgnoredSignals(t *testing.T) {
-	const source = `
-import _reflex, sys, time
-def main(arg):
-    print("ready", flush=True)
-    sys.stdin.read()
-    return "survived"
-def interrupted(arg):
-    _reflex.cancel(b"")
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        pass
-    return "looped"
-`
-	onEach(t, func(t *testing.T, python *Python) {
-		c := prepare(t, script{Python: python, Source: source, Calls: []string{"main", "interrupted"}})
-		c.cmd.Args = []string{"sh", "-c", `trap "" INT TERM; exec "$0"`, c.cmd.Path}
-		c.cmd.Path = "/bin/sh"
-		stdin, err := c.cmd.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
+	t.Run("become", func(t *testing.T) {
+		c := prepare(t, script{Python: static(t), Source: waits, Calls: []string{"sleep"}, Become: true})
 		awaitReady(t, c, true)
 		c.cmd.Process.Signal(syscall.SIGINT)
-		c.cmd.Process.Signal(syscall.SIGTERM)
-		stdin.Close()
-		outcomes := c.wait()
-		if got := outcomes["main"]; string(got.Answer) != "survived" {
-			t.Errorf("%q %s", got.Answer, got.Err)
-		}
-		if got := outcomes["interrupted"]; !got.Cancelled {
-			t.Errorf("a context that ends still interrupts: %q %s", got.Answer, got.Err)
+		if status := c.end().ExitStatus(); status != 130 || !strings.Contains(c.stderr.String(), "cleaned up\n") {
+			t.Errorf("%d %s", status, &c.stderr)
 		}
 	})
 }
 
-// The end of the context ends what Python waits for, once, and is no signal.
-func TestCancel(t *testing.T) {
-	const source = `
-import _reflex, os, signal, time
-
-def sleep(arg):
-    _reflex.cancel(b"")
-    time.sleep(60)
-    return "slept"
-
-def with_cleanup(arg):
-    try:
-        sleep(arg)
-    finally:
-        _reflex.echo(b"")
-        time.sleep(0.01)
-        print("cleaned up")
-
-def too_late(arg):
-    _reflex.cancel(b"")
-
-def undisturbed(arg):
-    return str(sum(range(100_000)))
-
-def terminated(arg):
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(60)
-
-def heard(arg):
-    return _reflex.signal(b"")
-`
-	onEach(t, func(t *testing.T, python *Python) {
-		outcomes, c := run(t, script{Python: python, Source: source, Calls: []string{
-			"sleep", "with_cleanup", "too_late", "undisturbed", "terminated", "heard",
-		}})
-		for _, call := range []string{"sleep", "with_cleanup"} {
-			got := outcomes[call]
-			if got.Exception == nil || got.Exception.Type != "KeyboardInterrupt" || !got.Cancelled {
-				t.Errorf("%s: %q %s", call, got.Answer, got.Err)
+// What ends a Python program ends this one: neither Go nor Python is in the way.
+func TestDefaultSignals(t *testing.T) {
+	signals := []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGVTALRM, syscall.SIGQUIT, syscall.SIGSEGV, syscall.SIGABRT}
+	check := func(t *testing.T, s script) {
+		for _, sig := range signals {
+			c := prepare(t, s)
+			c.cmd.Env = slices.DeleteFunc(c.cmd.Env, func(kv string) bool { return strings.HasPrefix(kv, "GOTRACEBACK=") })
+			withMask(s.Python, c.cmd)
+			awaitReady(t, c, true)
+			c.cmd.Process.Signal(sig)
+			if status := c.end(); !status.Signaled() || status.Signal() != sig {
+				t.Errorf("%v: %v %s", sig, c.cmd.ProcessState, &c.stderr)
+			}
+			if c.stderr.Len() > 0 {
+				t.Errorf("%v: %s", sig, &c.stderr)
 			}
 		}
-		if got := outcomes["undisturbed"]; string(got.Answer) != "4999950000" {
-			t.Errorf("the next call: %q %s", got.Answer, got.Err)
-		}
-		if got := outcomes["heard"]; string(got.Answer) != "terminated" {
-			t.Errorf("the first signal that Go heard of: %q %s", got.Answer, got.Err)
-		}
-		if c.stdout.String() != "cleaned up\n" {
-			t.Errorf("stdout: %q", &c.stdout)
-		}
+	}
+	onEach(t, func(t *testing.T, python *Python) {
+		check(t, script{Python: python, Source: waits, Calls: []string{"sleep"}})
 	})
+	t.Run("become", func(t *testing.T) {
+		check(t, script{Python: static(t), Source: waits, Calls: []string{"sleep"}, Become: true})
+	})
+}
+
+// Handlers and masks are those that the interpreter itself would have, from a parent that
+// ignores or blocks some. Children and threads have the same, and handlers that the program
+// sets are called.
+func TestSignalsAsAtStart(t *testing.T) {
+	const source = `
+import os, signal, subprocess, sys, threading, time
+
+LOOK = "import signal\nfor s in sorted(signal.valid_signals()): print(s, signal.getsignal(s))\nprint(signal.pthread_sigmask(0, ()))"
+
+def main():
+    exec(LOOK, {})
+    thread = threading.Thread(target=lambda: print("thread", signal.pthread_sigmask(0, ())))
+    thread.start()
+    thread.join()
+    sys.stdout.flush()
+    subprocess.run([sys.executable, "-c", LOOK], check=True)
+    heard = []
+    for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGALRM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, lambda number, frame: heard.append(number.name if hasattr(number, "name") else number))
+        os.kill(os.getpid(), number)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    while len(heard) < 7:
+        time.sleep(0.01)
+    print(heard)
+`
+	wrap := func(python *Python, cmd *exec.Cmd, how string) {
+		switch how {
+		case "ignored":
+			withMask(python, cmd)
+			cmd.Args = append([]string{"sh", "-c", `trap "" HUP INT TERM USR1 PIPE QUIT; exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
+			cmd.Path = "/bin/sh"
+		case "blocked":
+			withMask(python, cmd, syscall.SIGUSR1, syscall.SIGWINCH, syscall.SIGSEGV, 40)
+		default:
+			withMask(python, cmd)
+		}
+	}
+	check := func(t *testing.T, s script) {
+		for _, how := range []string{"", "ignored", "blocked"} {
+			plain := exec.CommandContext(t.Context(), s.Python.Executable, "-c", source+"main()")
+			plain.Env = venv.CleanEnv()
+			wrap(s.Python, plain, how)
+			limit := time.AfterFunc(30*time.Second, func() { plain.Process.Kill() })
+			want, err := plain.Output()
+			limit.Stop()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := prepare(t, s)
+			c.cmd.Env = slices.DeleteFunc(c.cmd.Env, func(kv string) bool { return strings.HasPrefix(kv, "GOTRACEBACK=") })
+			wrap(s.Python, c.cmd, how)
+			c.start()
+			if err := c.cmd.Wait(); err != nil || c.stdout.String() != string(want) {
+				t.Errorf("%s: %v\n%s\n%s", how, err, difference(c.stdout.String(), string(want)), &c.stderr)
+			}
+		}
+	}
+	onEach(t, func(t *testing.T, python *Python) {
+		check(t, script{Python: python, Source: source, Calls: []string{"main"}})
+	})
+	t.Run("become", func(t *testing.T) {
+		check(t, script{Python: static(t), Source: source, Calls: []string{"main"}, Become: true})
+	})
+}
+
+// withMask has a command start with these signals blocked, and no other. This binary's
+// threads have others blocked, which their children inherit: see capi.c.
+func withMask(python *Python, cmd *exec.Cmd, blocked ...syscall.Signal) {
+	const set = "import os, signal, sys\n" +
+		"signal.pthread_sigmask(signal.SIG_SETMASK, map(int, sys.argv[1].split()))\n" +
+		"signal.signal(signal.SIGPIPE, signal.SIG_DFL); signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n" +
+		"os.execv(sys.argv[2], sys.argv[2:])\n"
+	var numbers []string
+	for _, sig := range blocked {
+		numbers = append(numbers, strconv.Itoa(int(sig)))
+	}
+	cmd.Args = append([]string{"python3", "-I", "-c", set, strings.Join(numbers, " "), cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = python.Executable
 }
 
 // awaitReady starts a child and returns when it has printed "ready", and, where
@@ -211,7 +222,7 @@ func awaitReady(t *testing.T, c *child, sleeps bool) {
 	}
 	pid := strconv.Itoa(c.cmd.Process.Pid)
 	stat := filepath.Join("/proc", pid, "task", pid, "stat")
-	if _, err := os.Stat(stat); err != nil || !sleeps {
+	if !sleeps || runtime.GOOS != "linux" {
 		return
 	}
 	for t.Context().Err() == nil {
@@ -222,22 +233,4 @@ func awaitReady(t *testing.T, c *child, sleeps bool) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-}
-
-// signalOtherThread sends a signal to a thread that is not the main one.
-func signalOtherThread(t *testing.T, pid int, sig syscall.Signal) {
-	t.Helper()
-	threads, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "task"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, thread := range threads {
-		if tid, err := strconv.Atoi(thread.Name()); err == nil && tid != pid {
-			if err := unix.Tgkill(pid, tid, sig); err != nil {
-				t.Fatal(err)
-			}
-			return
-		}
-	}
-	t.Fatal("the child has one thread only")
 }

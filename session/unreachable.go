@@ -9,7 +9,7 @@ import (
 )
 
 // Ways to write a URL that SQLAlchemy hands to the driver as it is, where they
-// can't work. pyshim/reflex_orm/_unreachable.py is the same in Python; tests/urls
+// can't work. pyshim/reflex_driver/unreachable.py is the same in Python; tests/urls
 // holds the two together.
 var (
 	errEncodedHost = errors.New("session: a percent-encoded directory is not decoded in a host's place: " +

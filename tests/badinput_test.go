@@ -122,9 +122,9 @@ func (bad badInput) check(t *testing.T, project string, environment []string) {
 	if err != nil && ctx.Err() == nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	if venv.Guest() {
+	if venv.Becomes() {
 		if strings.Contains(bad.message, "no shared libpython") {
-			t.Skip("a guest needs none")
+			t.Skip("it becomes Python")
 		}
 		// A Python that can't start says so itself: nothing of ours runs there yet.
 		if strings.Contains(stderr.String(), "Fatal Python error") && exit != nil {

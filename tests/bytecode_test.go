@@ -136,10 +136,19 @@ func TestBytecodeIsKept(t *testing.T) {
 	if planted.status(t) == 0 || !strings.Contains(planted.stdout.String()+planted.stderr.String(), "planted") {
 		t.Fatalf("the bytecode is not used at all: %s", &planted.stderr)
 	}
-	if err := os.Chmod(cache, 0o777); err != nil {
-		t.Fatal(err)
+	above := filepath.Dir(filepath.Dir(cache)) // of t.TempDir, and nobody else enters it
+	for _, step := range []struct {
+		path string
+		mode os.FileMode
+		used bool
+	}{{cache, 0o777, true}, {above, 0o711, false}, {above, 0o700, true}, {cache, 0o700, true}} {
+		if err := os.Chmod(step.path, step.mode); err != nil {
+			t.Fatal(err)
+		}
+		if run := p.start(t, "current"); (run.status(t) != 0) != step.used {
+			t.Errorf("%s has mode %o, and what is kept is used: %v, want %v", step.path, step.mode, !step.used, step.used)
+		}
 	}
-	p.succeed(t, "current")
 }
 
 // Who changes what Python compiles still does.

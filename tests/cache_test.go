@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -17,7 +18,7 @@ import glob, marshal, sys
 code = marshal.dumps(compile("raise SystemExit('planted')", "planted", "exec"))
 for name in glob.glob(sys.argv[1] + "/**/*.pyc", recursive=True):
     with open(name, "r+b") as file:
-        header = file.read(16)
+        header = file.read(36)
         file.seek(0); file.truncate(); file.write(header + code)
     print(name)
 `
@@ -45,6 +46,21 @@ func TestPlantedBytecode(t *testing.T) {
 	if out, _ := list(); !strings.Contains(out, "planted") {
 		t.Fatalf("the bytecode is not used at all: %s", out)
 	}
+	// A group may write to ~/.cache (umask 002) where only this user enters the home.
+	for _, c := range []struct {
+		home os.FileMode
+		used bool
+	}{{0o700, true}, {0o711, false}} {
+		if err := errors.Join(os.Chmod(home+"/.cache", 0o775), os.Chmod(home, c.home), os.Chmod(filepath.Dir(home), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		if out, _ := list(); strings.Contains(out, "planted") != c.used {
+			t.Errorf("a home of mode %o: %s", c.home, out)
+		}
+	}
+	if err := errors.Join(os.Chmod(home+"/.cache", 0o700), os.Chmod(home, 0o755)); err != nil {
+		t.Fatal(err)
+	}
 	err := filepath.WalkDir(home, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -56,5 +72,44 @@ func TestPlantedBytecode(t *testing.T) {
 	}
 	if out, err := list(); err != nil || strings.Contains(out, "planted") {
 		t.Errorf("root ran another's bytecode: %v\n%s", err, out)
+	}
+}
+
+// An environment of another user that is found above the project is named and not run.
+func TestEnvironmentOfAnother(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	if form == console {
+		t.Skip("the tests' console script is run by $VIRTUAL_ENV; embedpy's TestFindTrust asks it")
+	}
+	env := venv.Get(t, venv.Newest(t), requirements...)
+	above := t.TempDir()
+	project, planted := filepath.Join(above, "project"), filepath.Join(above, ".venv")
+	const script = "#!/bin/sh\ntouch \"$0.has-run\"\n"
+	for dir, content := range map[string]string{filepath.Join(planted, "bin", "python"): script, filepath.Join(project, "README"): ""} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), os.WriteFile(dir, []byte(content), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Lchown(planted, 12345, 12345); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"db", "list_templates"}, {"__complete", "db", "up"}} {
+		cmd := reflexCommand(t, project, args...)
+		cmd.Env = venv.CleanEnv("PATH=" + filepath.Join(env.Dir, "bin") + ":/usr/bin:/bin")
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil || len(out) == 0 {
+			t.Errorf("%q: %v %s%s", args, err, out, &stderr)
+		}
+		said := strings.Contains(stderr.String(), planted+" is not used: "+planted+" belongs to another user. To use it: --python "+planted)
+		if said != (args[0] == "db") {
+			t.Errorf("%q: stderr: %s", args, &stderr)
+		}
+		if _, err := os.Stat(filepath.Join(planted, "bin", "python.has-run")); err == nil {
+			t.Fatalf("%q has run another user's program", args)
+		}
 	}
 }

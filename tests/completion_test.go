@@ -67,6 +67,19 @@ var completions = []struct{ typed, want string }{
 
 // Each shell completes what is typed into it, for both names of the command.
 func TestCompletionInShells(t *testing.T) {
+	completeInShells(t, goDir(t), "reflex", "reflex-db")
+}
+
+// The Python package has scripts of its own.
+func TestCompletionOfTheConsoleScriptInShells(t *testing.T) {
+	bin, err := pythonOnly()
+	if err != nil {
+		t.Fatal(err)
+	}
+	completeInShells(t, bin, "reflex-db")
+}
+
+func completeInShells(t *testing.T, dir string, programs ...string) {
 	for _, shell := range shells {
 		t.Run(shell.name, func(t *testing.T) {
 			t.Parallel()
@@ -75,7 +88,7 @@ func TestCompletionInShells(t *testing.T) {
 				t.Skipf("no %s is installed", shell.name)
 			}
 			p := completionProject(t)
-			bin := completionPrograms(t)
+			bin := completionPrograms(t, dir, programs)
 			cmd := exec.Command(binary, shell.args...)
 			cmd.Dir = p.dir
 			cache, err := os.UserCacheDir() // not in HOME, where the last TAB's process may still write to it
@@ -116,12 +129,12 @@ func TestCompletionInShells(t *testing.T) {
 					t.Fatalf("typed %q, which did not lead to %q:\n%s", keys, pattern, screen)
 				}
 			}
-			for _, program := range []string{"reflex", "reflex-db"} {
+			for _, program := range programs {
 				send(fmt.Sprintf(shell.setUp+"; echo rea''dy-%s\r", program, program), "ready-"+program+"\r?\n")
 			}
 			for i, c := range completions {
 				typed, name := "reflex db "+c.typed, "reflex"
-				if i%2 == 1 {
+				if i%2 == 1 || len(programs) == 1 {
 					typed, name = "reflex-db "+c.typed, "reflex-db"
 				}
 				// A unique mark tells its answer from those before.
@@ -131,24 +144,28 @@ func TestCompletionInShells(t *testing.T) {
 					t.Errorf("typed %q: want %q in\n%s", typed, want, screen)
 				}
 			}
-			send("reflex db upgrade \t\t", "this is revision 2")
+			command := map[string]string{"reflex": "reflex db", "reflex-db": "reflex-db"}[programs[0]]
+			send(command+" upgrade \t\t", "this is revision 2")
 		})
 	}
 }
 
 // completionPrograms are programs that complete as the command does, and else
 // say what they were called with.
-func completionPrograms(t *testing.T) string {
+func completionPrograms(t *testing.T, dir string, names []string) string {
 	t.Helper()
 	bin := t.TempDir()
-	for _, name := range []string{"reflex", "reflex-db"} {
+	for _, name := range names {
 		db := ""
 		if name == "reflex" {
 			db = "shift; "
 		}
-		real := filepath.Join(t.TempDir(), name)
-		if err := os.Symlink(filepath.Join(reflexDir(t), "reflex"), real); err != nil {
-			t.Fatal(err)
+		real := filepath.Join(dir, name)
+		if _, err := os.Stat(real); err != nil { // the Go program goes by its name
+			real = filepath.Join(t.TempDir(), name)
+			if err := os.Symlink(filepath.Join(dir, "reflex"), real); err != nil {
+				t.Fatal(err)
+			}
 		}
 		script := fmt.Sprintf("#!/bin/sh\ncase $1 in\n__complete*|completion) exec %s \"$@\" ;;\nesac\n%secho \"GOT %s [$*]\"\n", real, db, name)
 		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {

@@ -66,7 +66,7 @@ func (p *project) write(t testing.TB, name, text string) {
 type eachRecord struct {
 	Name, Outcome, Message string
 	Status                 *int
-	From, To               *string
+	From, To, Target       *string
 	Revisions              int
 	Seconds                float64
 }
@@ -252,19 +252,16 @@ func (p *project) exec(t testing.TB, sql string) {
 }
 
 // A settings module that keeps the first URL: nothing is run on the wrong
-// database, and each gets a process of its own.
+// database, because each has a process of its own.
 func TestEachWithCachedSettings(t *testing.T) {
 	p := newProject(t, "sqlite")
 	names, list := tenants(t, p, 5)
 	p.reviseMany(t, 2)
 	p.write(t, "settings.py", "import os\nURL = os.environ['REFLEX_DB_URL']\n")
 	p.edit(t, `os.environ.get("REFLEX_DB_URL", "")`, `__import__("settings").URL`)
-	run := p.succeed(t, "upgrade", "head", "--jobs", "1", "--each", list)
+	p.succeed(t, "upgrade", "head", "--jobs", "1", "--each", list)
 	for _, name := range names {
 		p.tenant(name).wantRan(t, 2)
-	}
-	if n := strings.Count(run.stderr.String(), "a process of its own"); n != 1 {
-		t.Errorf("it is said %d times:\n%s", n, run.stderr.String())
 	}
 	// One that goes elsewhere in any process is a failure that names both.
 	p.edit(t, `__import__("settings").URL`, `"sqlite:///`+filepath.Join(p.dir, "other.db")+`"`)
@@ -277,7 +274,7 @@ func TestEachWithCachedSettings(t *testing.T) {
 	}
 }
 
-// An env.py that works once in a process works for each database, in one of its own.
+// An env.py that works once in a process works for each database.
 func TestEachWithWhatWorksOnce(t *testing.T) {
 	p := newProject(t, "sqlite")
 	names, list := tenants(t, p, 4)
@@ -288,10 +285,7 @@ import models
 if hasattr(models, "again"): raise RuntimeError("that works once")
 models.again = True
 `)
-	run := p.succeed(t, "upgrade", "head", "--jobs", "1", "--each", list)
-	if n := strings.Count(run.stderr.String(), "a process of its own"); n != 1 {
-		t.Errorf("it is said %d times:\n%s", n, run.stderr.String())
-	}
+	p.succeed(t, "upgrade", "head", "--jobs", "1", "--each", list)
 	for _, name := range names {
 		p.tenant(name).wantRan(t, 1)
 	}
@@ -349,9 +343,6 @@ def dirty(connection): models.seen.append("dirty")
 	}
 	if len(states) != 1 {
 		t.Errorf("the databases have met %d states of the process, want one:\n%v\n%s", len(states), states, run.stderr.String())
-	}
-	if strings.Contains(run.stderr.String(), "a process of its own") {
-		t.Error("that took a process for each database")
 	}
 	for _, name := range names {
 		p.tenant(name).wantRan(t, 2)
@@ -528,7 +519,7 @@ func TestEachBadInput(t *testing.T) {
 		{"--each needs a value", []string{"upgrade", "head", "--each"}},
 		{"--jobs 0: a number from 1", []string{"upgrade", "head", "--jobs", "0", "--each", list}},
 		{"--shard 2/2: a part is I/N", []string{"upgrade", "head", "--shard", "2/2", "--each", list}},
-		{"unrecognized arguments: --jobs", []string{"upgrade", "head", "--jobs", "2"}},
+		{"--jobs goes with --each", []string{"upgrade", "head", "--jobs", "2"}},
 		{"unrecognized arguments: --nosuch", []string{"upgrade", "head", "--nosuch", "--each", list}},
 		{"--failed: .*is a directory", []string{"upgrade", "head", "--each", list, "--failed", p.dir}},
 		{"--report: .*no such file", []string{"upgrade", "head", "--each", list, "--report", "no/such/file"}},
@@ -679,5 +670,199 @@ func TestEachAnswers(t *testing.T) {
 		if len(lines) != 2 || !strings.HasPrefix(lines[0], c.want[0]) || !strings.HasPrefix(lines[1], c.want[1]) {
 			t.Errorf("%v:\n%s", c.args, run.stdout.String())
 		}
+	}
+}
+
+// Each database's process has the signals and the patches of a plain run: nothing is
+// blocked, and what env.py patches is patched for each.
+func TestEachIsAPlainRun(t *testing.T) {
+	p := newProject(t, "sqlite")
+	names, list := tenants(t, p, 3)
+	p.revise(t, `import signal
+heard = []
+signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+while not heard: time.sleep(0.01)
+print("MASK", sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), sys.argv[1:])`)
+	p.edit(t, "config = context.config\n", `config = context.config
+from alembic.runtime.environment import EnvironmentContext
+original = EnvironmentContext.configure
+def configure(self, *args, **options):
+    print("PATCHED", os.path.basename(os.environ["REFLEX_DB_URL"]))
+    return original(self, *args, **options)
+EnvironmentContext.configure = configure
+`)
+	run := p.succeed(t, "upgrade", "--jobs", "1", "--each", list, "head", "-v")
+	for _, name := range names {
+		for _, text := range []string{": MASK [] ['upgrade', 'head', '-v']", ": PATCHED " + name + ".db"} {
+			if n := strings.Count(run.stderr.String(), name+text); n != 1 {
+				t.Errorf("%s%s is there %d times:\n%s", name, text, n, run.stderr.String())
+			}
+		}
+	}
+}
+
+// A relative revision counts from where the database is: what was done must not be done
+// once more, and what has stopped half way goes where it was to go.
+func TestEachWithARelativeRevision(t *testing.T) {
+	p := newProject(t, "sqlite")
+	names, list := tenants(t, p, 3)
+	p.reviseMany(t, 4)
+	p.replace(t, 2, "def upgrade():", "def upgrade():\n    if os.environ.get('BREAKS', '-') in os.environ['REFLEX_DB_URL']: raise ValueError('not this one')")
+	p.env = append(p.env, "BREAKS=t001")
+	failed, report := filepath.Join(p.dir, "failed.txt"), filepath.Join(p.dir, "run.jsonl")
+	upgrade := []string{"upgrade", "+2", "--jobs", "1", "--keep-going", "--each"}
+	run := p.start(t, append(upgrade, list, "--failed", failed, "--report", report)...)
+	run.wantError(t, 1, "(?s)Next: mend what failed, and give the same command with --each "+regexp.QuoteMeta(failed)+"; where a database is half way")
+	if text, _ := os.ReadFile(failed); string(text) != "t001 -> 0002\n" {
+		t.Errorf("left to do: %q", text)
+	}
+	if r := records(t, report)["t001"]; r.Target == nil || *r.Target != "0002" || *r.To != "0001" {
+		t.Errorf("the report has %+v", r)
+	}
+	without := p.start(t, append(upgrade, p.list(t, "t001"))...)
+	without.wantError(t, 1, `Next: mend what failed, and go on with those databases alone.*once more`)
+	if strings.Contains(without.stderr.String(), "give the same command") {
+		t.Errorf("that would do it twice:\n%s", without.stderr.String())
+	}
+	p.env = p.env[:len(p.env)-1]
+	p.succeed(t, append(upgrade, failed, "--failed", failed)...)
+	for _, name := range names {
+		p.tenant(name).wantRan(t, 2)
+	}
+}
+
+// Where --failed can't be written, what was there stays; a device is left as it is.
+func TestEachFailedKeepsTheList(t *testing.T) {
+	p := newProject(t, "sqlite")
+	names, _ := tenants(t, p, 40)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s sqlite:///%s/%s", names[i], p.dir, strings.Repeat("x", 200)+names[i])
+	}
+	p.revise(t, `raise ValueError("none of them")`)
+	list := p.list(t, names...)
+	before, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := p.command(t, "upgrade", "head", "--each", list, "--failed", list)
+	cmd.Args = append([]string{"sh", "-c", `trap "" XFSZ; ulimit -f 8; exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/sh"
+	startProcess(t, cmd).wantError(t, 1, "--failed: .*is as it was before")
+	if after, err := os.ReadFile(list); err != nil || string(after) != string(before) {
+		t.Errorf("the list has %d bytes of %d: %v", len(after), len(before), err)
+	}
+	null, err := os.Stat("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.start(t, "upgrade", "head", "--each", p.list(t, "a sqlite:///a.db"), "--failed", "/dev/null").wantStatus(t, 1)
+	if after, err := os.Stat("/dev/null"); err != nil || after.Mode() != null.Mode() {
+		t.Errorf("/dev/null is %v now, and was %v", after.Mode(), null.Mode())
+	}
+}
+
+// Every line of stdout is a JSON object, for what failed too.
+func TestEachPrintsJSON(t *testing.T) {
+	p := newProject(t, "sqlite")
+	p.reviseMany(t, 2)
+	_, list := tenants(t, p, 3)
+	p.tenant("t000").succeed(t, "upgrade", "head")
+	broken := p.list(t, "t000", "t001", "gone sqlite:////no/such/directory/x.db")
+	for _, c := range []struct {
+		args   []string
+		status int
+		list   string
+	}{{[]string{"status", "--json"}, 0, list}, {[]string{"status", "--json", "--check"}, 1, list}, {[]string{"status", "--json"}, 1, broken}} {
+		run := p.start(t, append(c.args, "--keep-going", "--each", c.list)...).wantStatus(t, c.status)
+		lines := strings.Split(strings.TrimSpace(run.stdout.String()), "\n")
+		for _, line := range lines {
+			var object struct {
+				Name   string
+				Answer map[string]any
+				Error  *struct{ Status int }
+			}
+			if err := json.Unmarshal([]byte(line), &object); err != nil || object.Name == "" {
+				t.Errorf("%v: %s: %v", c.args, line, err)
+			}
+			if object.Name == "gone" && (object.Error == nil || object.Error.Status != 4) {
+				t.Errorf("%v: %s", c.args, line)
+			}
+		}
+		if len(lines) != 3 {
+			t.Errorf("%v: %s", c.args, run.stdout.String())
+		}
+	}
+}
+
+// A stdout that can't be written is an error, and no migration stops for it.
+func TestEachWithAFullStdout(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	p := newProject(t, "sqlite")
+	names, list := tenants(t, p, 3)
+	p.reviseMany(t, 1)
+	cmd := p.command(t, "upgrade", "head", "--jobs", "1", "--each", list)
+	cmd.Stdout = full
+	startProcess(t, cmd).wantError(t, 1, `3 ok(?s:.*)could not be written: .*[Nn]o space left`)
+	for _, name := range names {
+		p.tenant(name).wantRan(t, 1)
+	}
+}
+
+// A terminal that goes away is no interrupt.
+func TestEachHungUp(t *testing.T) {
+	p := newProject(t, "sqlite")
+	run, workers := atWork(t, p, p.list(t, "a "+p.url), 1)
+	run.signal(t, syscall.SIGHUP)
+	run.wantError(t, 128+int(syscall.SIGHUP), "hung up")
+	wantGone(t, workers)
+}
+
+// A server that is restarted costs the databases that were at work, and nothing is said of
+// the project.
+func TestEachServerRestarts(t *testing.T) {
+	server := pgtest.Start(t)
+	p := newProject(t, "sqlite")
+	began := filepath.Join(t.TempDir(), "began")
+	p.revise(t, fmt.Sprintf(`if "/two" in os.environ["REFLEX_DB_URL"]:
+    open(%q, "w").close()
+    op.execute("SELECT pg_sleep(600)")`, began))
+	var lines []string
+	for _, name := range []string{"one", "two", "three"} {
+		server.Exec(t, "postgres", "CREATE DATABASE "+name)
+		lines = append(lines, withDriver(server.URL(name), "postgresql+psycopg"))
+	}
+	run := p.start(t, "upgrade", "head", "--jobs", "1", "--keep-going", "--wait", "30s", "--each", p.list(t, lines...))
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(began); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not begun:\n%s", run.stderr.String())
+		}
+	}
+	server.Restart(t)
+	run.wantError(t, 1, "3 databases: 2 ok, 1 failed")
+	if strings.Contains(run.stderr.String(), "keeps something") {
+		t.Errorf("the project is blamed:\n%s", run.stderr.String())
+	}
+}
+
+// --wait waits once for a server that does not come.
+func TestEachWaitsOnceForAServer(t *testing.T) {
+	p := newProject(t, "sqlite")
+	p.reviseMany(t, 1)
+	var lines []string
+	for i := range 12 {
+		lines = append(lines, fmt.Sprintf("d%d postgresql+psycopg://app@127.0.0.1:1/d%d", i, i))
+	}
+	run := p.start(t, "upgrade", "head", "--jobs", "1", "--keep-going", "--wait", "2s", "--each", p.list(t, lines...))
+	run.wantError(t, 1, "12 databases: 12 failed")
+	if n := strings.Count(run.stderr.String(), "Waited 2s"); n != 1 {
+		t.Errorf("it has waited %d times:\n%s", n, run.stderr.String())
 	}
 }

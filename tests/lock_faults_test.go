@@ -22,14 +22,13 @@ import (
 // The server ends a connection of a run that waits for the lock.
 func TestConnectionEndsWhileItWaitsForTheLock(t *testing.T) {
 	for _, driver := range drivers[2:] {
-		p, _ := holding(t, driver)
 		server := pgtest.Shared(t)
 		for which, says := range map[string]string{
 			"application_name LIKE 'reflex db lock (%%, pid %d)'": "connection for the migration lock failed",
 			"application_name = 'waits' AND %d > 0":               "the migration's connection ended while the run waited for the migration lock",
 		} {
 			t.Run(driver+"/"+says, func(t *testing.T) {
-				p := *p
+				p, _ := holding(t, driver) // one case ends the holder too
 				p.env = []string{"PGAPPNAME=waits"}
 				timeout := "20s"
 				if strings.HasPrefix(says, "the migration's") {

@@ -13,7 +13,7 @@
 package tests
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,37 +40,58 @@ func TestMain(m *testing.M) {
 	os.Exit(pgtest.Main(m))
 }
 
-// reflex and withGuest build the command once and return its directory.
-var (
-	reflex    = sync.OnceValues(func() (string, error) { return build(venv.Guest()) })
-	withGuest = sync.OnceValues(func() (string, error) { return build(true) })
+// forms are the ways to start the command that tests can be run with.
+const (
+	embedded = ""        // the Go program loads libpython
+	become   = "become"  // the Go program becomes a Python without libpython
+	console  = "console" // the Python package's script
 )
 
-// build builds the command; with guest, like `make build`, which puts the library
-// for an interpreter without libpython into it.
-func build(guest bool) (string, error) {
+// form is the way that the tests of this run take.
+var form = os.Getenv(venv.EnvForm)
+
+// reflex builds the command once and returns its directory; console is that of the
+// Python package, under the same name.
+var (
+	reflex     = sync.OnceValues(build)
+	pythonOnly = sync.OnceValues(writeConsole)
+)
+
+func build() (string, error) {
 	dir, err := os.MkdirTemp("", "reflex-bin-")
 	if err != nil {
 		return "", err
 	}
-	options := []string{"build", "-o", filepath.Join(dir, "reflex")}
-	if guest {
-		archive := filepath.Join(dir, "guest.so.gz")
-		if err := command("make", "guest", "GUEST="+archive); err != nil {
-			return "", err
-		}
-		overlay, err := json.Marshal(map[string]map[string]string{
-			"Replace": {filepath.Join(venv.Root(), "cmd", "reflex", "guest.so.gz"): archive},
-		})
+	return dir, command("go", "build", "-o", filepath.Join(dir, "reflex"), "./cmd/reflex")
+}
+
+// consoleScript is what pip makes of the script reflex-db, for the package in the
+// checkout, and with a name for what it prints.
+const consoleScript = `import sys
+sys.path.insert(0, %q)
+from reflex_driver import console
+del sys.path[0]
+console.PROGRAM = %q
+if __name__ == "__main__":
+    sys.exit(console.main())
+`
+
+func writeConsole() (string, error) {
+	dir, err := os.MkdirTemp("", "reflex-console-")
+	if err != nil {
+		return "", err
+	}
+	for name, program := range map[string]string{"reflex": "reflex db", "reflex-db": "reflex-db"} {
+		script := filepath.Join(dir, name+".py")
+		content := fmt.Sprintf(consoleScript, filepath.Join(venv.Root(), "pyshim"), program)
+		start := "#!/bin/sh\n[ \"$1\" = db ] && shift\n" +
+			"exec \"$VIRTUAL_ENV/bin/python\" " + script + " \"$@\"\n"
+		err := errors.Join(os.WriteFile(script, []byte(content), 0o644), os.WriteFile(filepath.Join(dir, name), []byte(start), 0o755))
 		if err != nil {
 			return "", err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o644); err != nil {
-			return "", err
-		}
-		options = append(options, "-tags", "guest", "-overlay", filepath.Join(dir, "overlay.json"))
 	}
-	return dir, command("go", append(options, "./cmd/reflex")...)
+	return dir, nil
 }
 
 func command(name string, args ...string) error {
@@ -84,7 +105,11 @@ func command(name string, args ...string) error {
 
 func reflexDir(t testing.TB) string {
 	t.Helper()
-	dir, err := reflex()
+	get := reflex
+	if form == console {
+		get = pythonOnly
+	}
+	dir, err := get()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,6 +103,15 @@ print(oct(os.umask(0o22)), os.getcwd(), os.getpgid(0) == os.getpid(), os.environ
 import argparse; print(argparse.ArgumentParser().prog)
 `
 
+	excepthook = `
+import atexit, sys
+def hook(kind, value, traceback):
+    print("told", kind.__name__, value, sys.last_value is value)
+sys.excepthook = hook
+atexit.register(lambda: print("at the end", type(getattr(sys, "last_value", None)).__name__))
+raise LookupError("lost")
+`
+
 	again = `
 if "AGAIN" not in os.environ:
     import multiprocessing, subprocess
@@ -162,6 +171,34 @@ var driverCases = []parityCase{
 			"alembic/versions/aa01.py": lookalikes},
 		run: []string{"alembic -n archive upgrade head", "alembic -n interpolated stamp aa01", "alembic current",
 			"alembic -n archive current", "alembic -n archive upgrade head --sql", "!alembic -n archiv current"},
+	},
+	{
+		name: "no alembic.ini",
+		files: map[string]string{"pyproject.toml": "[tool.alembic]\nscript_location = \"alembic\"\n", "alembic/script.py.mako": "",
+			"alembic/env.py": "from alembic import context\nprint(context.config.config_file_name, context.config.toml_file_name)\n"},
+		run: []string{"alembic current", "alembic upgrade head 2>&-"},
+	},
+	{
+		name: "encodings",
+		files: map[string]string{"alembic.ini": plainINI, "alembic/env.py": plainEnv,
+			"probe.py": "import locale\nprint(sys.flags.utf8_mode, locale.getpreferredencoding(False), sys.getfilesystemencoding(), sys.stdout.encoding, open('probe.py').encoding)"},
+		run: []string{"LC_ALL=C alembic current", "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 alembic current", "PYTHONUTF8=1 alembic current", "LC_ALL=POSIX PYTHONIOENCODING=latin-1 alembic current"},
+	},
+	{
+		name:  "an exit of its own",
+		files: map[string]string{"alembic.ini": plainINI, "alembic/env.py": "import os, sys\nprint('before')\nsys.exit(int(os.environ['STATUS']))\n"},
+		run:   []string{"STATUS=0 alembic upgrade head 2>&-", "STATUS=7 alembic upgrade head 2>&-; test $? = 7"},
+	},
+	{
+		name: "abbreviations",
+		files: map[string]string{"alembic.ini": plainINI, "alembic/env.py": plainEnv, "alembic/script.py.mako": "",
+			"alembic/versions/aa01.py": lookalikes},
+		run: []string{"alembic upgrade head --s", "alembic current --v", "alembic upgrade head --t x"},
+	},
+	{
+		name:  "what nobody catches",
+		files: map[string]string{"alembic.ini": plainINI, "alembic/env.py": excepthook},
+		run:   []string{"alembic upgrade head 2>&-; test $? = 1"},
 	},
 	{
 		name:  "a name that is no UTF-8",

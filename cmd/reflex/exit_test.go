@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"syscall"
 	"testing"
 
 	"github.com/reflex-dev/reflex-orm/embedpy"
@@ -13,14 +12,11 @@ import (
 func TestExitStatus(t *testing.T) {
 	for want, errs := range map[int][]error{
 		0:   {nil},
-		1:   {errors.New("anything"), &outcome{Kind: "failed"}, &outcome{Kind: "of a later driver"}},
-		2:   {&usageError{errors.New("a flag")}, &outcome{Kind: "usage"}},
-		3:   {&outcome{Kind: "environment"}, &embedpy.NotFoundError{}, &embedpy.LibraryError{}, &embedpy.Error{}},
-		4:   {&outcome{Kind: "database"}},
-		5:   {&outcome{Kind: "locked"}},
-		129: {&outcome{Kind: "signal", Signal: int(syscall.SIGHUP)}},
-		130: {&outcome{Kind: "signal", Signal: int(syscall.SIGINT)}, &signalError{syscall.SIGINT}},
-		143: {&outcome{Kind: "signal", Signal: int(syscall.SIGTERM)}, &signalError{syscall.SIGTERM}},
+		1:   {errors.New("anything"), statusError(1)},
+		2:   {&usageError{errors.New("a flag")}, statusError(2)},
+		3:   {&embedpy.NotFoundError{}, &embedpy.LibraryError{Python: &embedpy.Python{}}, &embedpy.Error{Type: "ImportError"}, statusError(3)},
+		5:   {statusError(5)},
+		130: {&embedpy.Error{Type: "KeyboardInterrupt"}, statusError(130)},
 	} {
 		for _, err := range errs {
 			if got := exitStatus(err); got != want {
@@ -37,21 +33,23 @@ func TestExitStatus(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	for want, err := range map[string]error{
-		"":              nil,
-		"Error: text\n": errors.New(" text\n"),
-		"Error: held\nNext: `reflex-db upgrade`\n": &outcome{Kind: "locked", Message: "held", Hint: "`reflex db upgrade`"},
-		"Traceback\nError: x\n":                    &outcome{Message: "x", Traceback: "Traceback\n"},
+	const next = "Next: look for a file on PYTHONPATH that has the name of one of Python's own modules\n"
+	for _, c := range []struct {
+		err        error
+		pythonpath string
+		want       string
+	}{
+		{nil, "", ""},
+		{statusError(4), "", ""}, // the driver has said it
+		{errors.New(" text\n"), "/x", "Error: text\n"},
+		{&embedpy.Error{Type: "ImportError", Message: "no"}, "", "Error: ImportError: no\n"},
+		{&embedpy.Error{Type: "ImportError", Message: "no"}, "/x", "Error: ImportError: no\n" + next},
 	} {
+		t.Setenv("PYTHONPATH", c.pythonpath)
 		var stderr bytes.Buffer
-		report(&stderr, "reflex-db", err)
-		if stderr.String() != want {
-			t.Errorf("%#v: %q, want %q", err, stderr.String(), want)
+		report(&stderr, c.err)
+		if stderr.String() != c.want {
+			t.Errorf("%#v: %q, want %q", c.err, stderr.String(), c.want)
 		}
-	}
-	var stderr bytes.Buffer
-	report(&stderr, "reflex db", &outcome{Kind: "usage"})
-	if stderr.Len() > 0 {
-		t.Errorf("argparse has said it, and yet: %q", stderr.String())
 	}
 }

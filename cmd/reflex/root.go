@@ -1,24 +1,42 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
 
 // run runs the command line and returns its exit status.
-func run(argv []string, inv *invocation) int {
-	inv.program = "reflex db"
-	args := inv.arguments(slices.Clone(argv)) // cobra writes into its arguments, and Start may need these
+func run(argv []string) int {
+	inv := &invocation{program: "reflex db"}
+	args := inv.arguments(argv)
 	root := newRootCommand(inv)
 	root.SetArgs(args)
+	out := &output{}
+	root.SetOut(out)
 	err := root.Execute()
-	report(os.Stderr, inv.program, err)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("what was printed could not be written: %w", out.err)
+	}
+	report(os.Stderr, err)
 	return exitStatus(err)
+}
+
+// output is stdout, and the first error of writing it, which cobra's help forgets. A
+// reader that has gone has read enough.
+type output struct{ err error }
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := os.Stdout.Write(b)
+	if o.err == nil && !errors.Is(err, syscall.EPIPE) {
+		o.err = err
+	}
+	return n, err
 }
 
 // invocation is how the command was called.
@@ -26,28 +44,29 @@ type invocation struct {
 	program   string // what a user types for `reflex db`
 	directory string // of -C; "" is the current one
 	python    string // of --python; "" is to be found
-	entered   bool   // the directory, by the process that this one replaces
-
-	// again is embedpy.Options.Again.
-	again func(argv []string) []string
-	// abort ends the process in the middle of a run, at the second Ctrl-C.
-	abort func(status int)
 }
 
-// arguments are those of root. Called as reflex-db, the name under which the
-// Python package installs it, the command is `reflex db`.
+// arguments are those of root. Called as reflex-db, the name under which the Python
+// package installs it, the command is `reflex db`.
 func (inv *invocation) arguments(argv []string) []string {
 	if filepath.Base(argv[0]) != "reflex-db" {
 		return argv[1:]
 	}
 	inv.program = "reflex-db"
-	if args, ok := completionArguments(argv[1:]); ok {
+	args := argv[1:]
+	if len(args) == 0 {
+		return []string{"db"}
+	}
+	switch args[0] {
+	case "completion", "version": // which Alembic does not have
 		return args
+	case cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+		if len(args) > 2 && args[1] == "completion" {
+			return args
+		}
+		return append([]string{args[0], "db"}, args[1:]...)
 	}
-	if len(argv) > 1 && argv[1] == "version" { // which Alembic does not have
-		return argv[1:]
-	}
-	return append([]string{"db"}, argv[1:]...)
+	return append([]string{"db"}, args...)
 }
 
 func newRootCommand(inv *invocation) *cobra.Command {
@@ -72,7 +91,7 @@ REFLEX_DB_URL names the database, as a SQLAlchemy URL:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.PersistentFlags().StringVarP(&inv.directory, "directory", "C", "", "run in `DIR` instead of here")
 	root.PersistentFlags().StringVar(&inv.python, "python", "", "the interpreter, or its environment's directory")
-	root.AddCommand(newDBCommand(inv), newVersionCommand(inv), newWorkerCommand(inv))
+	root.AddCommand(newDBCommand(inv), newVersionCommand(inv))
 	addCompletion(root)
 	return root
 }
@@ -83,17 +102,15 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if err == nil {
 		return nil
 	}
-	for _, c := range dbCommands {
-		if c.name == args[0] {
-			return &usageError{fmt.Errorf("%w; is it `reflex db %s`?", err, c.name)}
-		}
+	if strings.Contains(knownCommands(), "\n"+args[0]+"\t") {
+		err = fmt.Errorf("%w; is it `reflex db %s`?", err, args[0])
 	}
 	return &usageError{err}
 }
 
 // enter changes to the directory that -C names.
 func (inv *invocation) enter() error {
-	if inv.directory == "" || inv.entered {
+	if inv.directory == "" {
 		return nil
 	}
 	if err := os.Chdir(inv.directory); err != nil {

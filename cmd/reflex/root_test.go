@@ -53,3 +53,19 @@ func TestEnter(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Of the shell's question only the words after db are the driver's.
+func TestArgumentsOfCompletion(t *testing.T) {
+	for _, c := range []struct{ argv, want []string }{
+		{[]string{"reflex", "__complete", "db", "up"}, []string{"__complete", "db", "up"}},
+		{[]string{"reflex-db", "__complete", "up"}, []string{"__complete", "db", "up"}},
+		{[]string{"reflex-db", "__completeNoDesc", "upgrade", ""}, []string{"__completeNoDesc", "db", "upgrade", ""}},
+		{[]string{"reflex-db", "__complete", "completion", ""}, []string{"__complete", "completion", ""}},
+		{[]string{"reflex-db", "completion", "bash"}, []string{"completion", "bash"}},
+	} {
+		inv := &invocation{}
+		if got := inv.arguments(c.argv); !slices.Equal(got, c.want) {
+			t.Errorf("%q: %q, want %q", c.argv, got, c.want)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime/debug"
 
@@ -30,48 +29,12 @@ func newVersionCommand(inv *invocation) *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if short {
-				printVersion(cmd)
-				return nil
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%-11s %s\n", "reflex", version())
+				return err
 			}
-			return printVersions(cmd, inv)
+			return inv.drive(cmd.Context(), "version")
 		},
 	}
 	cmd.Flags().BoolVar(&short, "short", false, "this command's own version only; starts no Python")
 	return cmd
-}
-
-func printVersion(cmd *cobra.Command) {
-	fmt.Fprintf(cmd.OutOrStdout(), "reflex      %s\n", version())
-}
-
-func printVersions(cmd *cobra.Command, inv *invocation) error {
-	if err := inv.enter(); err != nil {
-		return err
-	}
-	python, interpreter, err := startPython(cmd.Context(), inv, nil)
-	printVersion(cmd) // not before: the process may be replaced
-	if err != nil {
-		return err
-	}
-	defer interpreter.Close()
-	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "Python      %s (%s)\n", python.Version, python.Executable)
-	if interpreter.Guest() {
-		fmt.Fprintln(out, "libpython   not used: this Python has loaded reflex, and not the other way round")
-	} else {
-		fmt.Fprintf(out, "libpython   %s\n", python.Library)
-	}
-
-	answer, err := interpreter.Call(cmd.Context(), driverModule, "versions", nil)
-	if err != nil {
-		return err
-	}
-	var packages []struct{ Name, Version string }
-	if err := json.Unmarshal(answer, &packages); err != nil {
-		return fmt.Errorf("the driver's answer: %w", err)
-	}
-	for _, p := range packages {
-		fmt.Fprintf(out, "%-11s %s\n", p.Name, p.Version)
-	}
-	return nil
 }

@@ -48,17 +48,6 @@ typedef struct {
     int exitcode;
 } PyStatus;
 
-/* Stable ABI. */
-typedef PyObject *(*PyCFunction)(PyObject *, PyObject *);
-typedef struct {
-    const char *name;
-    PyCFunction function;
-    int flags;
-    const char *doc;
-} PyMethodDef;
-#define METH_NOARGS 0x0004
-#define METH_O 0x0008
-
 enum { Py_LT, Py_LE, Py_EQ, Py_NE, Py_GT, Py_GE };
 
 /* Every C file that cgo generates includes this header, and cpy3's are linked

@@ -1,130 +1,160 @@
-"""Alembic's command line under the name `reflex db`, with a few options more.
+"""Alembic's command line, with a few options more, and how a run of it ends.
 
-Alembic builds the parser from its own functions, so every command and option
-of the installed Alembic is there, known to this project or not. What is added
-stands here, and each addition gives way where Alembic has the same option.
+Alembic builds the parser from its own functions, so every command and option of the
+installed Alembic is there, known to this project or not. What is added (options.py)
+gives way where Alembic has the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import difflib
-import functools
+import logging
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import alembic.config
+from alembic.util import CommandError
 
-from . import configuration, failure, graph, history, initialize, secrets, status
+from . import (
+    autogenerate,
+    configuration,
+    exits,
+    failure,
+    graph,
+    history,
+    initialize,
+    internals,
+    options,
+    overview,
+    secrets,
+    status,
+)
+from .exits import Outcome
 from .guard import Guard
+from .signals import Signals
 from .usage import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-# Alembic's commands that only read the database, and those that never connect.
-# Whatever is in neither, a command of a later Alembic included, changes it.
-READING = {"check", "current", "history", "revision", "makemigrations", status.NAME}
-OFFLINE = {"branches", "edit", "heads", "init", "list_templates", "merge", "show"}
-
-_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+    from collections.abc import Callable, Sequence
 
 
-def seconds(text: str) -> float:
-    """`500ms`, `30s`, `5m`, `1h`, or a number of seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|)", text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 500ms, 30s or 5m")
-    return float(match[1]) * _UNITS[match[2]]
+class Parser(argparse.ArgumentParser):
+    """Refuses wrong usage by a UsageError, and prefers Alembic's options to ours."""
+
+    ours: frozenset[str] = frozenset()  # options of this project
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse does with wrong usage, but in a line, and with what may be meant."""
+        message = re.sub(r"^argument (-\S+): ", r"\1 ", message)
+        message = message.replace("expected one argument", "needs a value")
+        raise UsageError(f"{self.prog}: {message}", f"`{self.prog} --help` says more")
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """What an abbreviation may stand for: one of Alembic's own, if there is one."""
+        found = super()._get_option_tuples(option_string)
+        theirs = [item for item in found if item[1] not in self.ours]
+        return theirs or found
 
 
 class CommandLine(alembic.config.CommandLine):
     """One command line, parsed by Alembic and run in this process."""
 
-    def __init__(self, request: dict[str, Any]) -> None:
-        super().__init__(prog=request["program"])
-        self._request = request
-        self.argv: list[str] = request["argv"]
+    parser: Parser
+
+    def __init__(self, program: str, version: str) -> None:
+        super().__init__(prog=program)
+        self.program = program
+        self.version = version
+        self._signals = Signals()
         self._guard: Guard | None = None
-        self.error: BaseException | None = None  # that the run has raised
+        for parser in (self.parser, *self.subparsers.choices.values()):
+            parser.__class__ = Parser
+        self.subparsers._parser_class = Parser
         self._add_aliases()
-        status.add_command(self.subparsers, self.parser.prog, seconds)
+        status.add_command(self.subparsers, program, options.seconds)
         initialize.add_options(self.subparsers.choices["init"])
         self._add_options()
-        self._say_whose_version(request["version"])
-        for parser in (self.parser, *self.subparsers.choices.values()):
-            parser.error = functools.partial(self._refuse, parser)  # type: ignore[method-assign]
+        for action in self.parser._actions:
+            if action.dest == "version":
+                text = f"alembic {alembic.__version__}, run by {program} {version}"
+                action.version = text  # type: ignore[attr-defined]
 
-    def parse(self) -> argparse.Namespace | failure.Outcome:
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace | Outcome:
         """The options, or how it ended where there is nothing to run."""
         try:
-            options = self.parser.parse_args(self.argv)
-            if not hasattr(options, "cmd"):
+            parsed = self.parser.parse_args(argv)
+            if not hasattr(parsed, "cmd"):
                 self.parser.error("a command is missing")
+            if "each" not in parsed:
+                for name in options.EACH:
+                    if name in parsed:
+                        option = f"--{name.replace('_', '-')}"
+                        self.parser.error(f"{option} goes with --each")
         except UsageError as exc:
-            return failure.describe(exc)
+            return self._refused(exc)
         except SystemExit:  # argparse has printed the help, or the version
-            return failure.Outcome("ok")
-        return options
+            return Outcome()
+        return parsed
 
-    def run(self) -> failure.Outcome:
-        """Parse, run, and say how it ended."""
-        self._guard, self.error = None, None
-        options = self.parse()
-        if isinstance(options, failure.Outcome):
-            return options
-        whole = options.traceback or options.raiseerr
-        changes = getattr(options, "changes_database", False) and not getattr(options, "sql", False)
-        options.raiseerr = True  # CommandError comes to us instead of ending the process
+    def run(self, parsed: argparse.Namespace, signals: Signals) -> Outcome:
+        """Run a command, and say how it ended."""
+        process = os.getpid()
+        self._guard, self._signals = None, signals
+        raiseerr, parsed.raiseerr = parsed.raiseerr, True  # CommandError comes to us
+        run = failure.Run(
+            self.program,
+            signals,
+            whole=getattr(parsed, "traceback", False) or raiseerr,
+            changes="changes_database" in parsed and not getattr(parsed, "sql", False),
+        )
         try:
-            toml, ini = self._inis_from_config(options)
+            toml, ini = self._inis_from_config(parsed)
             config = alembic.config.Config(
-                file_=ini, toml_file=toml, ini_section=options.name, cmd_opts=options
+                file_=ini, toml_file=toml, ini_section=parsed.name, cmd_opts=parsed
             )
-            self.run_cmd(config, options)
-        except BaseException as exc:  # noqa: BLE001 - each is an outcome
-            self.error = exc
-            stays = self._guard is not None and not self._guard.rolls_back
-            return failure.describe(exc, whole=whole, changes=changes, stays=stays)
-        return failure.Outcome("ok")
-
-    def release(self) -> None:
-        """Give the lock back, which a run else holds until the process ends."""
-        if self._guard is not None:
-            self._guard.release()
+            self.run_cmd(config, parsed)
+        except BaseException as exc:  # each is an outcome
+            if os.getpid() != process:  # a child that env.py has forked ends as its own
+                if isinstance(exc, SystemExit):
+                    raise
+                exits.report(failure.describe(exc, run))
+                raise SystemExit(exits.FAILED) from None
+            run.stays = self._guard is not None and not self._guard.rolls_back
+            outcome = failure.describe(exc, run)
+            if isinstance(exc, CommandError) and not raiseerr:
+                _log(str(exc))
+            elif _tell_python(exc, outcome):
+                outcome.traceback = ""
+            return outcome
+        return Outcome()
 
     def run_cmd(self, config: alembic.config.Config, options: argparse.Namespace) -> None:
         """Complete the configuration, put the guard up, and let Alembic run the command."""
         if options.cmd[0].__name__ == "init":
-            initialize.run(config, options, self._request)
+            initialize.run(config, options, self.program)
             return
-        with configuration.completed(config, options, self._request["ini"]) as sources:
+        with configuration.completed(config, options) as sources:
             secrets.learn(*configuration.urls(config))
             if getattr(options, "changes_database", False) and options.verbose:
                 print(sources, file=sys.stderr)
-            self._guard = Guard(options)
-            with self._guard:
+            self._guard = Guard(options, self._signals)
+            with autogenerate.explained(options), self._guard:
                 super().run_cmd(config, options)
 
-    def _refuse(self, parser: argparse.ArgumentParser, message: str) -> NoReturn:
-        """What argparse does with wrong usage, but in a line, and with what may be meant."""
-        unknown = re.search(r"invalid choice: '([^']*)'", message)
-        if parser is not self.parser or unknown is None:
-            raise UsageError(f"{parser.prog}: {message}", f"`{parser.prog} --help` says more")
+    def _refused(self, exc: UsageError) -> Outcome:
+        unknown = re.match(rf"{re.escape(self.parser.prog)}: .*invalid choice: '([^']*)'", str(exc))
+        if unknown is None:
+            return Outcome(exits.USAGE, str(exc), exc.hint)
         meant = difflib.get_close_matches(unknown[1], self.subparsers.choices, 1)
-        hint = f"`{parser.prog} --help` lists the commands"
+        hint = f"`{self.parser.prog} --help` lists the commands"
         if meant:
-            hint = f"is it `{parser.prog} {meant[0]}`? {hint}"
-        raise UsageError(f"{parser.prog} has no command {unknown[1]}", hint)
-
-    def _say_whose_version(self, ours: str) -> None:
-        for action in self.parser._actions:
-            if action.dest == "version":
-                action.version = (  # type: ignore[attr-defined]
-                    f"alembic {alembic.__version__}, run by {self.parser.prog} {ours}"
-                )
+            hint = f"is it `{self.parser.prog} {meant[0]}`? {hint}"
+        return Outcome(exits.USAGE, f"{self.parser.prog} has no command {unknown[1]}", hint)
 
     def _add_aliases(self) -> None:
         """The verbs that users of Reflex know."""
@@ -147,66 +177,72 @@ class CommandLine(alembic.config.CommandLine):
             )
 
     def _add_options(self) -> None:
-        self.parser.add_argument(
-            "--traceback", action="store_true", help="Show the whole traceback of an error."
-        )
+        add = _adder(self.parser, self.parser.add_argument_group("options of reflex"))
+        options.add_before_command(add)
+        options.add_traceback(add)
+        options.add_each(add)
+        known = overview.commands()
+        for action in self.subparsers._choices_actions:
+            action.help = known.get(action.dest, action.help)
         for name, parser in self.subparsers.choices.items():
-            group = parser.add_argument_group("options of reflex")
-            add = _adder(parser, group)
-            add(
-                "--traceback",
-                action="store_true",
-                default=argparse.SUPPRESS,
-                help="Show the whole traceback of an error.",
-            )
+            add = _adder(parser, parser.add_argument_group("options of reflex"))
+            options.add_traceback(add)
+            options.add_each(add, hidden=name not in {*options.EACH_COMMANDS, "migrate"})
             if name == "history":
                 graph.add_options(add)
                 history.add_options(add)
-            if name in OFFLINE:
-                continue
-            add(
-                "--wait",
-                type=seconds,
-                metavar="TIME",
-                help="Wait up to TIME (30s, 5m) for a server that is still starting.",
-            )
-            if name in READING:
-                continue
-            parser.set_defaults(changes_database=True)
-            add(
-                "--lock-timeout",
-                type=seconds,
-                default=300.0,
-                metavar="TIME",
-                help="How long to wait for another migration to end; 0: not at all. Default 5m.",
-            )
-            add("--no-lock", action="store_true", help="Do not keep other migrations out.")
-            add(
-                "--ddl-lock-timeout",
-                type=seconds,
-                metavar="TIME",
-                help="PostgreSQL's lock_timeout for the migrations' own connection.",
-            )
-            add(
-                "--statement-timeout",
-                type=seconds,
-                metavar="TIME",
-                help="PostgreSQL's statement_timeout for the migrations' own connection.",
-            )
-            add(
-                "-v",
-                "--verbose",
-                action="store_true",
-                help="Say which configuration is read, whose URL counts, and what the lock does.",
-            )
+            if name not in options.OFFLINE:
+                options.add_connecting(add)
+                if name not in options.READING:
+                    parser.set_defaults(changes_database=True)
+                    options.add_changing(add)
 
 
-def _adder(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup) -> Callable[..., None]:
+def _adder(parser: Any, group: argparse._ArgumentGroup) -> Callable[..., None]:
     """`group.add_argument`, but for options that Alembic's own parser has taken."""
 
-    def add(*names: str, **options: Any) -> None:
+    def add(*names: str, **how: Any) -> None:
         free = [n for n in names if n not in parser._option_string_actions]
         if names[-1] in free:
-            group.add_argument(*free, **options)
+            group.add_argument(*free, **how)
+            parser.ours = parser.ours | set(free)
 
     return add
+
+
+def _log(message: str) -> None:
+    """Log a CommandError as Alembic does, except on a terminal or pipe that shows ours."""
+    logger: logging.Logger | None = logging.getLogger(internals.MESSAGES)
+    assert logger is not None
+    if not logger.isEnabledFor(logging.ERROR):
+        return
+    record = logger.makeRecord(logger.name, logging.ERROR, "", 0, message, (), None)
+    if not logger.filter(record):
+        return
+    while logger is not None:
+        for handler in logger.handlers:
+            stream = getattr(handler, "stream", None)
+            if record.levelno >= handler.level and stream not in (sys.stderr, sys.stdout):
+                with contextlib.suppress(Exception):  # it has told of it itself, by handleError
+                    handler.handle(record)
+        logger = logger.parent if logger.propagate else None
+
+
+def _tell_python(exc: BaseException, outcome: Outcome) -> bool:
+    """Do what Python does with an exception that nobody catches, before our own message.
+
+    Sentry and others listen to sys.excepthook. Python's own hook prints the traceback;
+    our message takes its place. The result is whether the project's hook was called.
+    """
+    if isinstance(exc, SystemExit | UsageError) or outcome == Outcome():
+        return False
+    sys.last_type, sys.last_value, sys.last_traceback = type(exc), exc, exc.__traceback__
+    if sys.version_info >= (3, 12):
+        sys.last_exc = exc
+    if sys.excepthook is sys.__excepthook__:
+        return False
+    try:
+        sys.excepthook(type(exc), exc, exc.__traceback__)
+    except Exception as error:  # noqa: BLE001 - as Python does
+        sys.__excepthook__(type(error), error, error.__traceback__)
+    return True

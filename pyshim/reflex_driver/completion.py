@@ -1,25 +1,42 @@
 """What may come next on the command line, for the shell's completion.
 
-Asked of the parser of the project's Alembic, and of its script directory; no
-database is. Whatever goes wrong, the answer is what is known without it.
+Asked of the parser of the project's Alembic, and of its script directory; no database
+is. Whatever goes wrong, the answer is what is known without it.
+
+The answer has the form of cobra's protocol, because the Go program's completion scripts
+are cobra's: a line for each candidate, a tab before its description, and at last a colon
+with the sum of these numbers.
 """
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import contextlib
 import gc
-import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+import pkgutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from . import exits, overview
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import Script, ScriptDirectory
 
     from .commandline import CommandLine
+
+# The script for each gives the words of the line to the command, and shows what that
+# answers. A candidate is data: no shell evaluates it.
+_SHELLS = ("bash", "zsh", "fish")
+
+_NO_FILES, _DIRECTORIES, _KEEP_ORDER = 4, 16, 32
+
+_LIMIT = 5.0  # seconds, for a project that does not end being imported
 
 Candidate = tuple[str, str]
 """A word, and what is to be said of it."""
@@ -44,46 +61,78 @@ class Answer:
         return Answer(list(reversed(unique.items())), self.files)
 
 
-def complete(request: str) -> str:
-    """The candidates for the last word of a command line.
+def complete(program: str, descriptor: str, word: str, *argv: str) -> int:
+    """Write the candidates for `word`, which comes after `argv`, to a descriptor.
 
-    `request` is that of `main`, with the words before in `argv`, and with
-    `word`. The answer is an `Answer` as JSON. Nothing is raised or printed.
+    Nothing is raised, and nothing is printed elsewhere; the result is the exit status.
     """
+    known = Answer()
+    if not any(not before.startswith("-") for before in argv):
+        known = Answer(list(overview.commands().items())).of(word)
+    _thread.start_new_thread(_end_at_the_limit, (known, descriptor))
     gc.disable()
-    asked = json.loads(request)
-    answer = Answer()
-    with _silence(), contextlib.suppress(BaseException):  # a revision's sys.exit() too
+    answer = None
+    with contextlib.suppress(BaseException):  # a revision's sys.exit() too
         from .commandline import CommandLine
 
         gc.freeze()
-        answer = _Completer(CommandLine(asked), asked).answer()
-    return json.dumps(asdict(answer))
+        answer = _Completer(CommandLine(program, ""), argv, word).answer()
+    _write(known if answer is None else answer, descriptor)  # None: no Alembic can be asked
+    return exits.OK
 
 
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    with (
-        open(os.devnull, "w", encoding="utf-8") as null,
-        contextlib.redirect_stdout(null),
-        contextlib.redirect_stderr(null),
-    ):
-        yield
+def _write(answer: Answer, descriptor: str) -> None:
+    lines = [f"{name}\t{text}\n" for name, text in answer.candidates]
+    lines.append(f":{_directive(answer)}\n")
+    with open(int(descriptor), "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.writelines(lines)
+
+
+def _directive(answer: Answer) -> int:
+    return {"directories": _DIRECTORIES, "files": 0}.get(answer.files, _NO_FILES + _KEEP_ORDER)
+
+
+def _end_at_the_limit(known: Answer, descriptor: str) -> None:
+    time.sleep(_LIMIT)
+    _write(known, descriptor)
+    os._exit(exits.OK)
+
+
+def silence() -> int:
+    """Lead stdout and stderr to nowhere, and return a descriptor of what stdout was.
+
+    sitecustomize.py prints, and so do libraries in C.
+    """
+    answer = os.dup(1)
+    os.set_inheritable(answer, True)
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    return answer
+
+
+def print_script(program: str, shells: Sequence[str]) -> int:
+    """Print the script for the shell that is named; the result is the exit status."""
+    if len(shells) != 1 or shells[0] not in _SHELLS:
+        message = f"{program} completion: name one of {', '.join(_SHELLS)}"
+        return exits.finish(exits.Outcome(exits.USAGE, message))
+    script = (pkgutil.get_data(__package__, f"shells/{shells[0]}") or b"").decode()
+    sys.stdout.write(script.replace("PROGRAM", program).replace("NAME", program.replace("-", "_")))
+    return exits.finish(exits.Outcome())
 
 
 class _Completer:
-    def __init__(self, commandline: CommandLine, asked: dict[str, Any]) -> None:
+    def __init__(self, commandline: CommandLine, argv: Sequence[str], word: str) -> None:
         self._commandline = commandline
-        self._ini_template: str = asked["ini"]
-        self._word: str = asked["word"]
-        self._parser = commandline.parser
+        self._word = word
+        self._parser: argparse.ArgumentParser = commandline.parser
         self._command = ""
         self._unknown = False  # a command that Alembic does not have
         self._before: list[str] = []  # of the options before the command
         self._taken = 0  # positional arguments
         self._open: argparse.Action | None = None  # the option whose value comes next
         self._only_arguments = False  # after --
-        for before in asked["argv"]:
+        for before in argv:
             self._read(before)
 
     def answer(self) -> Answer:
@@ -138,7 +187,9 @@ class _Completer:
     def _commands(self) -> list[Candidate]:
         actions = self._commandline.subparsers._choices_actions
         texts = {action.dest: _first_line(action.help or "") for action in actions}
-        return [(name, texts.get(name, "")) for name in self._commandline.subparsers.choices]
+        names = self._commandline.subparsers.choices
+        found = [(name, texts.get(name, "")) for name in names]
+        return found + [item for item in overview.commands().items() if item[0] not in names]
 
     def _options(self) -> list[Candidate]:
         found = []
@@ -172,7 +223,7 @@ class _Completer:
             return Answer(self._templates())
         if action.dest == "name" and not self._command:
             return Answer(self._sections())
-        if action.dest == "config":
+        if action.dest in ("config", "python", "each", "failed", "report"):
             return Answer(files="files")
         if action.dest in ("directory", "version_path"):
             return Answer(files="directories")
@@ -198,7 +249,7 @@ class _Completer:
         from . import configuration, history
 
         config, options = self._config()
-        with configuration.completed(config, options, self._ini_template):
+        with configuration.completed(config, options):
             return history.load(config)
 
     def _revisions(self, word: str) -> list[Candidate]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import tempfile
 from configparser import InterpolationError, InterpolationMissingOptionError
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,6 +23,8 @@ SCRIPT_DIRECTORY = Path("alembic")
 
 URL = "sqlalchemy.url"
 MAIN_SECTION = "alembic"  # where -n names no other
+
+_TEMPLATE = "alembic.ini.tmpl"
 
 
 def environment_url() -> str:
@@ -82,7 +85,7 @@ def sources(config: Config) -> str:
 
 
 @contextmanager
-def completed(config: Config, options: Namespace, ini_template: str) -> Iterator[str]:
+def completed(config: Config, options: Namespace) -> Iterator[str]:
     """Complete `config` for the length of a run, and say where it comes from.
 
     An ini or a [tool.alembic] of the project's own is respected. Without
@@ -94,12 +97,8 @@ def completed(config: Config, options: Namespace, ini_template: str) -> Iterator
     with ExitStack() as stack:
         description = sources(config)
         missing = not _is_file(config.config_file_name)
-        if missing and config.toml_alembic_config:
-            # A stock env.py hands the name to fileConfig(), which fails on a
-            # file that is not there.
-            config.config_file_name = None
-        elif missing and _bare_script_directory(options):
-            config.config_file_name = _generate(stack, ini_template)
+        if missing and not config.toml_alembic_config and _bare_script_directory(options):
+            config.config_file_name = _generate(stack)
             config.set_main_option("script_location", escape(str(SCRIPT_DIRECTORY.absolute())))
             config.set_main_option("prepend_sys_path", ".")
             config.set_main_option("path_separator", "os")
@@ -125,18 +124,26 @@ def escape(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def render(ini_template: str, script_location: str) -> str:
-    """The text of alembic.ini for this script directory."""
-    return ini_template.replace("${script_location}", script_location)
+def ini_template() -> str:
+    """The text of alembic.ini, with ${script_location} in it.
+
+    It is package data of the wheel and of the Go binary, and in a checkout at the root.
+    """
+    try:
+        data = pkgutil.get_data(__package__, _TEMPLATE)
+    except FileNotFoundError:
+        data = Path(__file__).parents[2].joinpath(_TEMPLATE).read_bytes()
+    return (data or b"").decode()
 
 
-def _generate(stack: ExitStack, ini_template: str) -> str | None:
+def _generate(stack: ExitStack) -> str | None:
     """A file for env.py's fileConfig(); None where nothing can be written."""
     try:
         private = stack.enter_context(tempfile.TemporaryDirectory(prefix="reflex-db-"))
         file = Path(private, "alembic.ini")  # in a directory of mode 0700
         file.touch(mode=0o600)
-        file.write_text(render(ini_template, escape(private)), encoding="utf-8")
+        text = ini_template().replace("${script_location}", escape(private))
+        file.write_text(text, encoding="utf-8")
     except OSError:
         return None
     return str(file)

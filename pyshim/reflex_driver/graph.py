@@ -13,8 +13,8 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.util import to_tuple
 
 from . import history
+from .database_status import compare
 from .screen import GREEN, YELLOW, paint
-from .standing import compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

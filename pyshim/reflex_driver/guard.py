@@ -1,20 +1,19 @@
 """Around one run of Alembic: the wait for a server, timeouts, the lock, interrupts.
 
-Nothing here changes what Alembic does. The guard listens at two public places:
-`EnvironmentContext.configure`, which every env.py calls with its connection,
-and SQLAlchemy's events.
+Nothing here changes what Alembic does. The guard listens at two places: hooks.py, and
+SQLAlchemy's events.
 """
 
 from __future__ import annotations
 
 import atexit
-import functools
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy import event
 
+from .hooks import observing
 from .interrupts import Interrupts
 from .lock import Lock
 from .progress import Progress
@@ -26,17 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
+
+    from .signals import Signals
 
 
 class Guard:
     """A context manager around `run_cmd`."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, signals: Signals) -> None:
         self._options = options
-        self._configure = EnvironmentContext.configure
-        self._interrupts = Interrupts(self._end_question)
+        self._signals = signals
+        self._observing = contextlib.ExitStack()
+        self._interrupts = Interrupts(signals, self._end_question)
         self._wait = Wait(getattr(options, "wait", None), Progress())
         self._lock: Lock | None = None
         if getattr(options, "changes_database", False) and not options.no_lock:
@@ -52,13 +55,7 @@ class Guard:
     def __enter__(self) -> None:
         if self._wait.seconds and getattr(self._options, "sql", False):
             raise UsageError("--wait is for a server, and --sql connects to none")
-        guard, configure = self, self._configure
-
-        def configured(env: EnvironmentContext, *args: Any, **kwargs: Any) -> None:
-            configure(env, *args, **kwargs)
-            guard._configured(env.get_context())
-
-        self._replace(functools.wraps(configure)(configured))
+        self._observing.enter_context(observing(self))
         self._wait.start()
         self._interrupts.start()
         if self._lock is not None:
@@ -68,25 +65,22 @@ class Guard:
 
     def __exit__(
         self,
-        _kind: type[BaseException] | None,
+        kind: type[BaseException] | None,
         _exc: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        if self in _active:
-            _active.remove(self)
-            self._interrupts.stop()
         self._wait.stop()
-        self._replace(self._configure)
-
-    @staticmethod
-    def _replace(configure: Any) -> None:
-        EnvironmentContext.configure = configure  # type: ignore[method-assign]
-
-    def release(self) -> None:
-        """Give the lock back now, where the process goes on with another database."""
-        if self._lock is not None:
-            atexit.unregister(self._lock.close)
-            self._lock.forked()
+        self._observing.close()
+        if self not in _active:  # a forked child
+            return
+        _active.remove(self)
+        self._interrupts.stop()
+        if self._lock is None:
+            return
+        if kind is not None and self._signals.raised:
+            self._lock.end_migrations()
+        elif kind is None and not getattr(self._options, "sql", False):
+            self._lock.say_if_unused()
 
     def forked(self) -> None:
         """In a forked child: leave the lock and the signals to the parent."""
@@ -95,7 +89,10 @@ class Guard:
             atexit.unregister(self._lock.close)
             self._lock.forked()
 
-    def _configured(self, context: MigrationContext) -> None:
+    def configuring(self, env: EnvironmentContext) -> None:
+        """See hooks.Observer."""
+
+    def configured(self, context: MigrationContext) -> None:
         """env.py has its connection: lock the database before anything is read from it."""
         connection = context.connection
         if context.as_sql or connection is None:
@@ -173,4 +170,5 @@ def _forked() -> None:
         _active.pop().forked()
 
 
-os.register_at_fork(after_in_child=_forked)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import pkgutil
 import re
 import shutil
 import sys
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic import command
 
+from . import configuration
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(config: Config, options: argparse.Namespace, request: dict[str, Any]) -> None:
+def run(config: Config, options: argparse.Namespace, program: str) -> None:
     """Write the script directory and alembic.ini, or raise and leave nothing."""
     if options.template != TEMPLATE:
         if options.models is not None:
@@ -67,12 +69,12 @@ def run(config: Config, options: argparse.Namespace, request: dict[str, Any]) ->
     # Alembic's closing message asks to edit what needs no edit.
     config.messaging_opts = {"quiet": True}
     with tempfile.TemporaryDirectory(prefix="reflex-db-") as template:
-        _fill(Path(template), request, models)
+        _fill(Path(template), models)
         with _all_or_nothing(config, options.directory):
             command.init(config, options.directory, template, options.package)
     if not options.quiet:
         kept_ini = ini if kept else None
-        print(_next_steps(request["program"], Path(options.directory), kept_ini, models))
+        print(_next_steps(program, Path(options.directory), kept_ini, models))
 
 
 def _next_steps(program: str, directory: Path, kept: Path | None, models: Models | None) -> str:
@@ -185,14 +187,15 @@ def _metadata(value: object) -> object | None:
     return None
 
 
-def _fill(template: Path, request: dict[str, Any], models: Models | None) -> None:
-    for name, text in request["templates"].items():
+def _fill(template: Path, models: Models | None) -> None:
+    for name in ("README", "env.py.tmpl", "script.py.mako"):
+        text = (pkgutil.get_data(__package__, f"templates/{name}") or b"").decode()
         if name == "env.py.tmpl":
             name = "env.py"
             text = text.replace("{{import}}", models.imports if models else "")
             text = text.replace("{{target_metadata}}", models.target_metadata if models else _LATER)
         (template / name).write_text(text, encoding="utf-8")
-    (template / "alembic.ini.mako").write_text(request["ini"], encoding="utf-8")
+    (template / "alembic.ini.mako").write_text(configuration.ini_template(), encoding="utf-8")
 
 
 @contextmanager

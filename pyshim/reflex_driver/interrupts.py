@@ -1,14 +1,9 @@
 """End what the server is doing when a signal comes.
 
-Python runs a signal's handler between two bytecodes, and a driver written in C
-returns only when the server has answered. So a thread waits for the signal
-beside it, and as long as the handler has not run it cancels the statements of
-every open connection; the driver returns, and the handler raises in the main
-thread. What a handler has raised is the project's to handle: once it has run,
-no statement is cancelled any more.
-
-The thread is none of threading's: the project sees its own only, and gevent's
-patches do not reach it.
+signals.py tells of the signal on a thread of its own. As long as the handler has not run
+on the main thread, the statements of every open connection are cancelled: the driver
+returns, and the handler raises. What the handler has raised is the project's to handle.
+Once it has run, no statement is cancelled any more.
 """
 
 from __future__ import annotations
@@ -20,18 +15,19 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import _reflex
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
+from . import internals
 from .lock import connection as lock_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
     from sqlalchemy.engine import Connection
+
+    from .signals import Signals
 
 # Between one attempt to cancel and the next, in seconds.
 _PAUSES = (0.01, 0.1, 0.4, 1.0, 3.0)
@@ -42,15 +38,16 @@ _LIMIT = 2.0  # for an attempt that hangs when the run is over, in seconds
 class Interrupts:
     """What is open, and the thread that ends it."""
 
-    def __init__(self, end_question: Callable[[], None]) -> None:
+    def __init__(self, signals: Signals, end_question: Callable[[], None]) -> None:
+        self._signals = signals
         self._end_question = end_question  # of the lock, which is none of the project's
         self._open: dict[int, Any] = {}  # DBAPI connections
         # One that is being closed may first wait for its statement.
         self._closing: deque[Any] = deque(maxlen=8)
         self._running: dict[int, Engine] = {}  # MySQL's statements, by the connection's number
         self._main = threading.get_ident()
-        # Held as long as the thread runs; and until the run is over.
-        self._thread = _thread.allocate_lock()
+        # Held as long as statements are being cancelled; and until the run is over.
+        self._cancelling = _thread.allocate_lock()
         self._over = _thread.allocate_lock()
         self._listeners: list[tuple[Any, str, Callable[..., None]]] = [
             (Pool, "connect", self._opened),
@@ -65,15 +62,15 @@ class Interrupts:
         for target, name, listener in self._listeners:
             event.listen(target, name, listener)
         self._over.acquire()
-        self._thread.acquire()
-        _thread.start_new_thread(self._wait, ())
+        self._signals.on_first = self._interrupted
 
     def stop(self) -> None:
         """The run is over."""
+        self._signals.on_first = None
         self._over.release()
-        _reflex.finish("")
         # To cancel, libpq connects once more, which a broken network can keep it at.
-        self._thread.acquire(timeout=_LIMIT)
+        if self._cancelling.acquire(timeout=_LIMIT):
+            self._cancelling.release()
         self.forked()
 
     def forked(self) -> None:
@@ -102,29 +99,27 @@ class Interrupts:
         if self._running:
             self._running.pop(_number(connection) or 0, None)
 
-    def _wait(self) -> None:
-        try:
-            if _reflex.interrupted(""):
-                self._end_statements()
-        finally:
-            self._thread.release()
+    def _interrupted(self) -> None:
+        with self._cancelling:
+            self._end_statements()
 
     def _end_statements(self) -> None:
         self._kill_running()
         for pause in _PAUSES:  # a statement that was about to begin has not heard of it
             if self._over.acquire(timeout=pause):
+                self._over.release()
                 return
             if pause >= _PATIENCE:
                 self._end_question()
-            if _reflex.interrupted_by:
-                if _reflex.cancelled:
+            if self._signals.raised:
+                if self._signals.cancelled:
                     self._cancel(_of_aiosqlite)
                 continue
             self._cancel(_canceller)
             if pause >= _PATIENCE and self._connects():
                 # libpq and getaddrinfo() wait on, whatever the signal. What is open
                 # beside that is rolled back by the server.
-                _reflex.abandon("")
+                self._signals.end()
 
     def _cancel(self, canceller: Any) -> None:
         for connection in [*self._open.values(), *self._closing]:
@@ -141,16 +136,7 @@ class Interrupts:
 
     def _connects(self) -> bool:
         """Whether the main thread is on its way to a server."""
-        frame: FrameType | None = sys._current_frames().get(self._main)
-        while frame is not None:
-            where = frame.f_globals.get("__name__"), frame.f_code.co_name
-            if where in (
-                ("sqlalchemy.pool.base", "__connect"),
-                ("sqlalchemy.engine.default", "connect"),
-            ):
-                return True
-            frame = frame.f_back
-        return False
+        return internals.is_connecting(sys._current_frames().get(self._main))
 
 
 def _canceller(connection: Any) -> Any:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from alembic.script import Script, ScriptDirectory
 
-    from .standing import Standing
+    from .database_status import DatabaseStatus
 
 _FEW = 10  # of the revisions of a kind that are shown unless all are asked for
 
@@ -32,41 +32,41 @@ def paint(text: str, colour: int) -> str:
 
 
 def show(
-    script: ScriptDirectory, standings: list[Standing], *, program: str, verbose: bool
+    script: ScriptDirectory, databases: list[DatabaseStatus], *, program: str, verbose: bool
 ) -> None:
     """Print each in a paragraph of its own."""
-    for number, standing in enumerate(standings):
+    for number, database in enumerate(databases):
         if number:
             print()
-        for name, value in _lines(script, standing, verbose=verbose):
+        for name, value in _lines(script, database, verbose=verbose):
             print(f"{name:<10} {_cut(value)}")
-        summary, colour, steps = _summary(script, standing, program)
+        summary, colour, steps = _summary(script, database, program)
         print(f"{'':<10} {paint(summary, colour)}")
         for name, step in _named("Next", steps):
             print(f"{name:<10} {step}")
 
 
-def show_briefly(script: ScriptDirectory, standings: list[Standing]) -> None:
+def show_briefly(script: ScriptDirectory, databases: list[DatabaseStatus]) -> None:
     """Print each on a line of its own."""
-    for standing in standings:
-        at = ", ".join(standing.revisions.current) or "<base>"
-        summary, colour, _ = _summary(script, standing, "")
+    for database in databases:
+        at = ", ".join(database.revisions.current) or "<base>"
+        summary, colour, _ = _summary(script, database, "")
         parts = [at, paint(summary, colour)]
-        if standing.lock is not None:
-            parts.append(f"The lock is held by {standing.lock.description}.")
-        if standing.invalid_indexes:
-            names = ", ".join(index.sql for index in standing.invalid_indexes)
+        if database.lock is not None:
+            parts.append(f"The lock is held by {database.lock.description}.")
+        if database.invalid_indexes:
+            names = ", ".join(index.sql for index in database.invalid_indexes)
             parts.append(f"Invalid indexes: {names}.")
         print("  ".join(parts))
 
 
 def _lines(
-    script: ScriptDirectory, standing: Standing, *, verbose: bool
+    script: ScriptDirectory, database: DatabaseStatus, *, verbose: bool
 ) -> Iterator[tuple[str, str]]:
     """Names and values; a name stands at the first of its values only."""
-    revisions = standing.revisions
-    yield "Database", standing.database
-    yield "Server", f"{standing.server} {standing.server_version}".strip()
+    revisions = database.revisions
+    yield "Database", database.url
+    yield "Server", f"{database.server} {database.server_version}".strip()
     known = script.get_revisions([r for r in revisions.current if r not in revisions.unknown])
     heads = script.get_revisions(script.get_heads())
     limit = None if verbose else _FEW
@@ -75,16 +75,16 @@ def _lines(
     at = [_row(r, width) for r in known]
     at += [f"{row:<{width}}  (not of this project)" for row in revisions.unknown]
     if not at:
-        at = [f"no revision; {_table(standing)} {_emptiness(standing)}"]
+        at = [f"no revision; {_table(database)} {_emptiness(database)}"]
     head = [_row(r, width) for r in heads] or ["the project has no revisions"]
     pending = [_row(r, width) for r in revisions.pending]
     for name, rows in (("At", at), ("Head", head), ("Pending", pending)):
         rest = len(rows[limit:]) if limit else 0
         more = [f"and {rest} more (-v shows all)"] if rest else []
         yield from _named(name, rows[:limit] + more)
-    if standing.lock is not None:
-        yield "Lock", f"held by {standing.lock.description}"
-    yield from _named("Invalid", [f"index {i.sql} on {i.table}" for i in standing.invalid_indexes])
+    if database.lock is not None:
+        yield "Lock", f"held by {database.lock.description}"
+    yield from _named("Invalid", [f"index {i.sql} on {i.table}" for i in database.invalid_indexes])
 
 
 def _named(name: str, values: list[str]) -> Iterator[tuple[str, str]]:
@@ -98,20 +98,20 @@ def _row(revision: Script, width: int) -> str:
     return f"{revision.revision:<{width}}  {written}{history.message(revision)}".rstrip()
 
 
-def _table(standing: Standing) -> str:
-    schema = standing.version_table_schema
-    return f"{schema}.{standing.version_table}" if schema else standing.version_table
+def _table(database: DatabaseStatus) -> str:
+    schema = database.version_table_schema
+    return f"{schema}.{database.version_table}" if schema else database.version_table
 
 
-def _emptiness(standing: Standing) -> str:
-    return "is empty" if standing.version_table_exists else "does not exist"
+def _emptiness(database: DatabaseStatus) -> str:
+    return "is empty" if database.version_table_exists else "does not exist"
 
 
 def _summary(
-    script: ScriptDirectory, standing: Standing, program: str
+    script: ScriptDirectory, database: DatabaseStatus, program: str
 ) -> tuple[str, int, list[str]]:
     """How it stands, the colour of that, and what to type next."""
-    revisions, several = standing.revisions, len(script.get_heads()) > 1
+    revisions, several = database.revisions, len(script.get_heads()) > 1
     head = "heads" if several else "head"
     steps = []
     if revisions.unknown:
@@ -136,7 +136,7 @@ def _summary(
         )
     steps += [
         f"DROP INDEX CONCURRENTLY {index.sql}, and make it again"
-        for index in standing.invalid_indexes
+        for index in database.invalid_indexes
     ]
     return summary, colour, steps
 

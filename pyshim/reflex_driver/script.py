@@ -10,12 +10,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 
 NAME = "alembic"
 
 
-def become(arguments: list[str]) -> None:
+def prepare(arguments: Sequence[str]) -> None:
     """Set sys.argv, sys.path[0], `__main__` and PATH as they are in the script's process."""
     directory = os.path.dirname(sys.executable)
     script = os.path.join(directory, NAME)
@@ -29,6 +30,7 @@ def become(arguments: list[str]) -> None:
     main = sys.modules["__main__"]
     main.__file__ = script
     main.__loader__ = SourceFileLoader("__main__", script)
+    main.__spec__ = None  # of `python -m`
     _activate(directory)
 
 

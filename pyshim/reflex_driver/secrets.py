@@ -71,11 +71,14 @@ def learn_environment() -> None:
     learn(*(os.environ.get(name) for name in VARIABLES))
 
 
-def forget() -> None:
-    """Forget what was learned, for the next database of this process."""
-    global _forms
-    _urls.clear()
-    _forms = ()
+def dump_no_core() -> None:
+    """Keep the kernel from writing this process's memory, with a password, to a file."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # lowering is always allowed
 
 
 def mask(text: str, before: str = "") -> str:
@@ -126,8 +129,13 @@ def _known_words() -> set[str]:
     places: list[str] = [*list(sys.modules), os.getcwd(), sys.prefix]
     for url in _urls:
         scheme, _, rest = url.partition("://")
-        authority, _, path = rest.rpartition("@")[2].partition("/")
-        places += [scheme, rest.partition(":")[0], authority, path.partition("?")[0]]
+        user = re.match(r"([^:/?@]*)(?::[^@]*)?@", rest)
+        if user is not None:
+            places.append(user[1])
+            rest = rest[user.end() :]
+        # What comes before an @ is the rest of a password, and the query may have one.
+        host, _, database = rest.partition("?")[0].rpartition("@")[2].partition("/")
+        places += [scheme, host, database]
     return {word.lower() for place in places for word in (place, *re.split(r"[^\w-]", place))}
 
 

@@ -16,8 +16,8 @@ from sqlalchemy.engine import TwoPhaseTransaction
 from sqlalchemy.exc import OperationalError
 
 from . import history, screen
+from .database_status import DatabaseStatus, Revisions, ask, compare
 from .progress import Progress, duration, pause
-from .standing import Revisions, Standing, ask, compare
 from .waiting import Wait
 
 if TYPE_CHECKING:
@@ -83,24 +83,24 @@ def status(
     """The command. Raises NotAtHeadError once it has printed where the databases stand."""
     until = None if wait is None else time.monotonic() + wait
     script = history.load(config)
-    standings = _Survey(config, script, until).run()
-    if not standings:
+    databases = _Survey(config, script, until).run()
+    if not databases:
         raise CommandError("env.py has run no migrations, so there is no database to look at")
     if json:
-        _print_json(script, standings)
+        _print_json(script, databases)
     elif brief and not verbose:
-        screen.show_briefly(script, standings)
+        screen.show_briefly(script, databases)
     else:
-        screen.show(script, standings, program=program, verbose=verbose)
-    behind = [s for s in standings if not s.revisions.up_to_date]
+        screen.show(script, databases, program=program, verbose=verbose)
+    behind = [s for s in databases if not s.revisions.up_to_date]
     if behind and (check or wait is not None):
         waited = "" if wait is None else f"{duration(wait)} have passed (--wait), and "
         raise NotAtHeadError(waited + _what_is_behind(behind))
 
 
-def _print_json(script: ScriptDirectory, standings: list[Standing]) -> None:
+def _print_json(script: ScriptDirectory, databases: list[DatabaseStatus]) -> None:
     whole = history.document(script, history.walk(script))
-    parts = [standing.document() for standing in standings]
+    parts = [database.document() for database in databases]
     if len(parts) == 1:
         whole.update(parts[0])
     else:
@@ -109,13 +109,13 @@ def _print_json(script: ScriptDirectory, standings: list[Standing]) -> None:
     print(json.dumps(whole, indent=2))
 
 
-def _what_is_behind(behind: list[Standing]) -> str:
-    texts = [_not_at_head(standing.revisions) for standing in behind]
+def _what_is_behind(behind: list[DatabaseStatus]) -> str:
+    texts = [_not_at_head(database.revisions) for database in behind]
     if len(texts) == 1:
         return f"the database is not at head: {texts[0]}"
     return "\n".join(
         ["these databases are not at head:"]
-        + [f"  {s.database}: {text}" for s, text in zip(behind, texts, strict=True)]
+        + [f"  {s.url}: {text}" for s, text in zip(behind, texts, strict=True)]
     )
 
 
@@ -136,10 +136,10 @@ class _Survey:
         self._script = script
         self._until = until  # on time.monotonic's clock
         self._progress = Progress()
-        self._standings: list[Standing] = []
+        self._databases: list[DatabaseStatus] = []
         self._lost = False  # a connection ended while there was time left
 
-    def run(self) -> list[Standing]:
+    def run(self) -> list[DatabaseStatus]:
         """What there is, in env.py's order."""
         self._run_env()
         while self._lost:
@@ -151,10 +151,10 @@ class _Survey:
                 self._run_env()
             finally:
                 wait.stop()
-        return self._standings
+        return self._databases
 
     def _run_env(self) -> None:
-        self._standings, self._lost = [], False
+        self._databases, self._lost = [], False
         environment = EnvironmentContext(
             self._config, self._script, fn=self._look, dont_mutate=True
         )
@@ -170,7 +170,7 @@ class _Survey:
         """What Alembic calls in the migrations' place; there are none to run."""
         if self._until is not None:
             rows = self._wait(rows, context)
-        self._standings.append(ask(context, self._script, rows))
+        self._databases.append(ask(context, self._script, rows))
         return []
 
     def _wait(self, rows: Sequence[str], context: MigrationContext) -> Sequence[str]:
@@ -216,9 +216,10 @@ def _end_transaction(connection: Connection) -> None:
     if two_phase or connection.in_nested_transaction():
         return
     dialect, fairy = connection.dialect, connection.connection
+    driver: Any = dialect.dbapi  # loaded_dbapi since SQLAlchemy 2.0
     try:
         dialect.do_commit(fairy)
-    except dialect.loaded_dbapi.Error as exc:
+    except driver.Error as exc:
         if dialect.is_disconnect(exc, fairy, None):
             raise _LostError(str(exc)) from exc
         raise

@@ -1,8 +1,7 @@
 """Ways to write a host that SQLAlchemy hands to the driver as it is, where it can't work.
 
-The same text is in reflex_orm/_unreachable.py and in reflex_driver/unreachable.py, which can't
-import each other, and session/unreachable.go says the same of a Go service's URL. tests/urls
-holds the three together.
+reflex_orm uses it too. session/unreachable.go says the same of a Go service's URL;
+tests/urls holds the two together.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Wait:
 
 def _is_of_server(exc: Exception, engine: Engine) -> bool:
     """Whether a server, or the way to it, has failed, and not what env.py asks for."""
-    driver = engine.dialect.loaded_dbapi
+    driver: Any = engine.dialect.dbapi  # loaded_dbapi since SQLAlchemy 2.0
     if isinstance(exc, DBAPIError) and isinstance(exc.orig, Exception):
         # Of a statement of SQLAlchemy's own, by which it learns what server it is.
         exc = exc.orig

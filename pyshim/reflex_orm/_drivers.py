@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from sqlalchemy.engine import URL, Dialect
 
+from reflex_driver.drivers import module_of, package
+
 from ._errors import MissingDriverError, WrongDriverError
 from ._urls import ARGUMENT, ASYNC_VARIABLE, VARIABLE, dialect_class, display
 
@@ -16,13 +18,6 @@ _SCHEMES = {
     "oracle": ("oracle+oracledb", "oracle+oracledb"),
     "postgresql": ("postgresql+psycopg", "postgresql+psycopg"),
     "sqlite": ("sqlite", "sqlite+aiosqlite"),
-}
-
-# What pip installs, where it is not the module's own name.
-_PACKAGES = {
-    "MySQLdb": "mysqlclient",
-    "psycopg": "psycopg[binary]",
-    "psycopg2": "psycopg2-binary",
 }
 
 
@@ -54,13 +49,11 @@ def must_be_installed(url: URL, origin: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        # psycopg without libpq raises a plain ImportError, without a name.
-        module = (error.name or dialect_class(url, origin).driver).partition(".")[0]
-        package = _PACKAGES.get(module, module)
+        module = module_of(error)
         raise MissingDriverError(
             f"{origin} starts with {url.drivername}://, which needs the Python package "
             f"{module}, and it cannot be imported ({error}). Install it with\n"
-            f"    pip install '{package}'",
+            f"    pip install '{package(module)}'",
             name=module,
         ) from error
 

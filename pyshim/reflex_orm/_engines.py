@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, create_engine
@@ -37,7 +38,9 @@ def configure(**options: Unpack[_options.EngineOptions]) -> None:
     with ours. Where both ``creator`` and ``async_creator`` are given, each kind
     of engine takes its own. Names are checked at once, values by SQLAlchemy
     when the first engine is made. Calling it again with the same options does
-    nothing; with others it is possible after `dispose`. For events,
+    nothing; with others it is possible after `dispose`. A function is the same
+    if its source is, for modules that are executed again, as by Streamlit; the
+    first one stays. For events,
     listen on `engine` or on ``sqlalchemy.Engine``; for routing, write a
     ``Session`` class with ``get_bind``, over ``engine(url)`` of each database.
 
@@ -49,7 +52,10 @@ def configure(**options: Unpack[_options.EngineOptions]) -> None:
     _options.check(options)
     with _lock:
         _forget_closed_loops()
-        if options == _configured:
+        before: dict[str, object] = {**(_configured or {})}
+        differing = {n for n, v in options.items() if n not in before or not _same(before[n], v)}
+        differing |= before.keys() - options.keys()
+        if _configured is not None and not differing:
             return
         if _engines or _async_engines:
             raise ConfigureError(
@@ -57,15 +63,25 @@ def configure(**options: Unpack[_options.EngineOptions]) -> None:
                 "asession(), engine() or async_engine(), or after dispose()."
             )
         if _configured is not None and not _disposed:
-            before: dict[str, object] = {**_configured}
-            differing = {n for n, v in options.items() if n not in before or before[n] != v}
-            differing |= before.keys() - options.keys()
             raise ConfigureError(
                 "reflex_orm is configured already, with another "
                 f"{' and '.join(sorted(differing))}. "
                 "Call configure() once, with every option, or again with the same."
             )
         _configured, _disposed = options, False
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two values of an option are equal, or functions made twice by one source."""
+    if isinstance(one, FunctionType) and isinstance(other, FunctionType):
+        cells = [[c.cell_contents for c in f.__closure__ or ()] for f in (one, other)]
+        return (
+            one.__code__ == other.__code__
+            and one.__defaults__ == other.__defaults__
+            and one.__kwdefaults__ == other.__kwdefaults__
+            and cells[0] == cells[1]
+        )
+    return bool(one == other)
 
 
 def engine(url: str | URL | None = None) -> Engine:
@@ -75,8 +91,9 @@ def engine(url: str | URL | None = None) -> Engine:
     on, until `dispose`. It connects when the first statement runs. A forked
     child keeps it and opens connections of its own.
 
-    ``sqlite://`` in memory is one connection that all threads share, and one
-    transaction at a time; a forked child starts with an empty database.
+    ``sqlite://`` in memory is one connection that all threads share. Sessions
+    that are open at the same time are in one transaction: a rollback of one takes
+    back the other's work. A forked child starts with an empty database.
 
     Raises:
         URLNotSetError: there is no URL.

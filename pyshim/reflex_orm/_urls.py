@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from . import _unreachable
+from reflex_driver import unreachable
+
 from ._errors import URLError, URLNotSetError
 
 VARIABLE = "REFLEX_DB_URL"
@@ -48,7 +49,7 @@ def check_host(url: URL, origin: str, options: Mapping[str, Any]) -> None:
     """Refuse a host that no driver can reach, unless it is not the URL that is connected to."""
     if options.keys() & {"creator", "async_creator", "pool"}:
         return
-    advice = _unreachable.of_url(url)
+    advice = unreachable.of_url(url)
     if advice is not None:
         raise URLError(f"{origin} has a host that can't work: {advice}")
 

@@ -88,7 +88,7 @@ def test_one_psycopg_url_serves_both(
     [
         ("psycopg", "postgresql+psycopg://ada:secret@db/shop", "pip install 'psycopg[binary]'"),
         ("psycopg2", "postgresql+psycopg2://ada:secret@db/shop", "pip install 'psycopg2-binary'"),
-        ("pymysql", "mysql+pymysql://ada:secret@db/shop", "pip install 'pymysql'"),
+        ("pymysql", "mysql+pymysql://ada:secret@db/shop", "pip install 'PyMySQL'"),
         ("MySQLdb", "mysql://ada:secret@db/shop", "pip install 'mysqlclient'"),
     ],
 )

@@ -260,6 +260,24 @@ def test_configure_again_with_the_same(script: Script) -> None:
     assert printed == "False\n"
 
 
+def test_configure_again_in_a_module_that_is_executed_again(script: Script) -> None:
+    """As Streamlit does it: each time the functions are new, and the same."""
+    printed = script(
+        """
+        import reflex_orm as orm
+        source = "orm.configure(json_serializer=lambda value: %r, creator=None)"
+        exec(source % "one")
+        orm.engine("sqlite://")
+        exec(source % "one")
+        try:
+            exec(source % "another")
+        except orm.ConfigureError as error:
+            print(error)
+        """
+    )
+    assert printed.startswith("configure() came after the first engine")
+
+
 def test_a_typo_is_refused_at_once(script: Script) -> None:
     printed = script(
         """

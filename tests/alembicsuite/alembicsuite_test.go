@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"github.com/gofrs/flock"
 
@@ -60,31 +59,23 @@ const runner = `
 import sys
 import pytest
 
-def run(_):
-    return str(int(pytest.main(sys.argv[1:])))
+def run(*args):
+    sys.argv[:] = ["pytest", *args]
+    return int(pytest.main(sys.argv[1:]))
 `
 
 // runEmbedded runs pytest in this process and returns its exit status.
 func runEmbedded(executable string, args []string) (int, error) {
-	ctx := context.Background()
-	python, err := embedpy.Find(ctx, embedpy.FindOptions{Explicit: executable})
+	python, err := embedpy.Find(context.Background(), embedpy.FindOptions{Explicit: executable})
 	if err != nil {
 		return 0, err
 	}
-	interpreter, err := embedpy.Start(python, embedpy.Options{
-		Argv:    append([]string{"pytest"}, args...),
-		Modules: fstest.MapFS{"alembicsuite_runner.py": {Data: []byte(runner)}},
-	})
+	interpreter, err := embedpy.Start(python, map[string]string{"alembicsuite_runner.py": runner})
 	if err != nil {
 		return 0, err
 	}
-	answer, err := interpreter.Call(ctx, "alembicsuite_runner", "run", nil)
-	if err := errors.Join(err, interpreter.Close()); err != nil {
-		return 0, err
-	}
-	var status int
-	_, err = fmt.Sscan(string(answer), &status)
-	return status, err
+	status, err := interpreter.Call("alembicsuite_runner", "run", args...)
+	return status, errors.Join(err, interpreter.Close())
 }
 
 func TestAlembicSuite(t *testing.T) {

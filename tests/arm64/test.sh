@@ -3,8 +3,8 @@
 # test.sh CACHE. CACHE/build has zig; Debian's packages and the wheels stay in
 # CACHE/arm64. Three forms:
 #
-#   wheel     the library in Python, as the wheel's console script has it
-#   guest     the program, which becomes a Python that has no libpython
+#   console   the Python package's script
+#   become    the program, which becomes a Python that has no libpython
 #   embedded  the program, and a libpython
 #
 # The program starts Python itself, so the kernel has to know of qemu (binfmt_misc).
@@ -49,12 +49,12 @@ fi
 export CGO_ENABLED=1 GOOS=linux GOARCH=arm64
 make -s build CC="$zig" BIN="$cache/reflex-db"
 unset CGO_ENABLED GOOS GOARCH
-gunzip -c cmd/reflex/guest.so.gz >"$cache/site/_reflex_db.so"
+pyshim=$PWD/pyshim
 
-forms=(wheel)
+forms=(console)
 export QEMU_LD_PREFIX=$root REFLEX_PYTHON=$root/usr/bin/python3
 if "$REFLEX_PYTHON" -c "" 2>/dev/null; then
-    forms+=(guest embedded)
+    forms+=(become embedded)
 else
     echo "skipped: the program itself; register qemu with binfmt_misc: apt install binfmt-support qemu-user-static"
 fi
@@ -64,12 +64,12 @@ trap 'rm -rf "$project"' EXIT
 cp -R examples/shop/shop "$project/shop"
 cd "$project"
 mkdir bin
-printf 'import _reflex_db\n_reflex_db.main()\n' >bin/reflex-db
+printf 'import sys\nfrom reflex_driver import console\nsys.exit(console.main())\n' >bin/reflex-db
 for variable in $(compgen -v | grep -E '^(PYTHON|REFLEX_DB|VIRTUAL_ENV)'); do unset "$variable"; done
-export PYTHONPATH=$cache/site XDG_CACHE_HOME=$project/cache
+export PYTHONPATH=$cache/site:$pyshim XDG_CACHE_HOME=$project/cache
 reflex() {
     case $form in
-    wheel) exec "$qemu" "$REFLEX_PYTHON" "$project/bin/reflex-db" "$@" ;;
+    console) exec "$qemu" "$REFLEX_PYTHON" "$project/bin/reflex-db" "$@" ;;
     *) exec "$cache/reflex-db" "$@" ;;
     esac
 }

@@ -36,7 +36,7 @@ var exceptions = map[string]struct {
 	"TestList":                 {since: 9, reason: "PyList_ClearFreeList was removed from Python"},
 	"TestPyFloatMinMax":        {since: 9, reason: "PyFloat_ClearFreeList was removed from Python"},
 	"TestThreadInitialization": {since: 9, reason: "PyEval_ReInitThreads was removed from Python"},
-	"TestErrorInterrupt":       {since: 9, reason: "Go has a handler for SIGINT, so Py_Initialize installs none that could raise; embedpy.Start does"},
+	"TestErrorInterrupt":       {since: 9, reason: "Go has a handler for SIGINT, so Py_Initialize installs none that could raise; embedpy.Start takes Go's away"},
 	"TestDir":                  {since: 9, reason: "expects the methods that a list had in 3.7"},
 	"TestErrorGetSetExcInfo":   {since: 11, reason: "the type and the traceback come from the value, and are None, not NULL, without one"},
 	"TestExceptionContext":     {since: 11, reason: "gives PyException_SetContext a class, where it takes an instance", luck: true},

@@ -36,7 +36,11 @@ func TestReflexORM(t *testing.T) {
 			t.Run(python.Version+" "+sqlalchemy, func(t *testing.T) {
 				env := venv.Get(t, python, sqlalchemy,
 					"alembic", "psycopg[binary]", "asyncpg", "aiosqlite", "sqlmodel", "pytest", "mypy")
-				pytest := exec.Command(env.Bin("python"), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider")
+				args := []string{"-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"}
+				if i > 0 && i < len(pythons)-1 { // the driver whole on the oldest and the newest
+					args = append(args, "--ignore-glob=*/tests/driver/test_[!l]*.py")
+				}
+				pytest := exec.Command(env.Bin("python"), args...)
 				pytest.Dir = filepath.Join(venv.Root(), "pyshim")
 				pytest.Env = venv.CleanEnv(servers...)
 				out, err := pytest.CombinedOutput()

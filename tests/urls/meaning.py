@@ -26,8 +26,8 @@ import psycopg2.extensions
 from psycopg import Connection, conninfo, pq
 from sqlalchemy.engine import make_url
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../pyshim/reflex_driver"))
-import unreachable
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../pyshim"))
+from reflex_driver import unreachable
 
 Meaning = dict[str, Any]
 os.environ["HOME"] = tempfile.mkdtemp()  # without .pgpass and certificates

@@ -98,22 +98,6 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestOneTextInBothPackages: neither can import the other, and both say how to
-// write a host that can't work.
-func TestOneTextInBothPackages(t *testing.T) {
-	one, err := os.ReadFile("../../pyshim/reflex_orm/_unreachable.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := os.ReadFile("../../pyshim/reflex_driver/unreachable.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(one, other) {
-		t.Error("reflex_orm/_unreachable.py and reflex_driver/unreachable.py differ: copy the one that is right")
-	}
-}
-
 func compare(t *testing.T, want meaning, config *pgxpool.Config, err error) {
 	t.Helper()
 	if reason, ok := stricter[want.URL]; ok && err != nil && strings.Contains(err.Error(), reason) {

@@ -14,12 +14,12 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// EnvGuest, where it is set, makes Interpreters those of Static, so that every
-// test runs with reflex in a Python instead of Python in reflex.
-const EnvGuest = "REFLEX_TEST_GUEST"
+// EnvForm names the way in which the tests of the command start it: see tests/main_test.go.
+// With "become", Interpreters are those of Static.
+const EnvForm = "REFLEX_TEST_FORM"
 
-// Guest reports whether EnvGuest is set.
-func Guest() bool { return os.Getenv(EnvGuest) != "" }
+// Becomes reports whether the tests have the command become a Python without libpython.
+func Becomes() bool { return os.Getenv(EnvForm) == "become" }
 
 // Static is a Python that has no libpython: one of this machine, or a copy of
 // Debian's own, whose package of libpython is apart, without it, or else the tests'

@@ -99,7 +99,7 @@ func CleanEnv(extra ...string) []string {
 // libpython, and the one that the tests bring, one a version, the oldest first.
 func Interpreters(t testing.TB) []Python {
 	t.Helper()
-	if Guest() {
+	if Becomes() {
 		return []Python{Static(t)}
 	}
 	pythons, err := interpreters()

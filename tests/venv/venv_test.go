@@ -17,8 +17,8 @@ func TestEnvironmentIsReused(t *testing.T) {
 // TestOwnPythonIsThere: the tests need no Python of the machine, with or without
 // libpython, and the one that they bring makes environments that have pip.
 func TestOwnPythonIsThere(t *testing.T) {
-	if len(named()) > 0 || Guest() {
-		t.Skip(EnvPythons + " or " + EnvGuest + " says which Pythons to take")
+	if len(named()) > 0 || Becomes() {
+		t.Skip(EnvPythons + " or " + EnvForm + " says which Pythons to take")
 	}
 	for form, withLibrary := range map[string]bool{"shared": true, "static": false} {
 		file, err := standalone(withLibrary)

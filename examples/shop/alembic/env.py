@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from shop.models import Base
 
 config = context.config
-if config.config_file_name is not None:
+if config.config_file_name is not None and os.path.isfile(config.config_file_name):
     fileConfig(config.config_file_name, disable_existing_loggers=False)
 
 # What autogenerate compares the database with: a MetaData, or a list.

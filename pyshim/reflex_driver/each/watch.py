@@ -1,7 +1,6 @@
 """Where a run connects, what it finds there and what it runs.
 
-All of it is seen at `EnvironmentContext.configure`, which every env.py calls
-with its connection before Alembic does anything with that.
+All of it is seen where env.py calls `context.configure` (hooks.py).
 """
 
 from __future__ import annotations
@@ -12,17 +11,16 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import make_url
+from sqlalchemy.engine import make_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
 
+    from alembic.runtime.environment import EnvironmentContext
     from sqlalchemy.engine import URL, Connection
 
-    from .. import failure
+    from ..exits import Outcome
 
 _PORTS = {"postgresql": "5432", "mysql": "3306", "mariadb": "3306"}
 
@@ -34,6 +32,7 @@ class Found:
     before: list[str] | None = None
     after: list[str] | None = None
     revisions: int = 0
+    target: str | None = None  # the revision that the command was to reach
 
 
 class ElsewhereError(Exception):
@@ -41,67 +40,26 @@ class ElsewhereError(Exception):
 
 
 class Watch:
-    """A context manager around one run. `expected` is the URL of its database, "" is any."""
+    """An observer of one run (hooks.py). `expected` is the URL of its database, "" is any."""
 
     def __init__(self, expected: str) -> None:
         self._expected = make_url(expected) if expected else None
-        self._configure = EnvironmentContext.configure
         self._context: MigrationContext | None = None
         self._before: tuple[str, ...] | None = None
         self._after: tuple[str, ...] | None = None
+        self._target: str | None = None
         self._done = 0
-        self.begun = False  # whether a revision was
+        self._begun = False  # whether a revision was
         self.elsewhere = ""  # which database env.py connects to, if it is another
 
-    def __enter__(self) -> None:
-        watch, configure = self, self._configure
-
-        def configured(env: EnvironmentContext, *args: Any, **options: Any) -> None:
-            watch._listen(env)
-            configure(env, *args, **options)
-            watch._check(env.get_context())
-
-        self._replace(functools.wraps(configure)(configured))
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _exc: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._replace(self._configure)
-        self._context = None
-
-    @staticmethod
-    def _replace(configure: Any) -> None:
-        EnvironmentContext.configure = configure  # type: ignore[method-assign]
-
-    def _listen(self, env: EnvironmentContext) -> None:
+    def configuring(self, env: EnvironmentContext) -> None:
         """Have the function that names the revisions to run pass by here."""
         function = env.context_opts.get("fn")
         if function is not None and not hasattr(function, "_reflex_watched"):
             env.context_opts["fn"] = self._watched(function)
 
-    def _watched(self, function: Callable[..., Iterable[Any]]) -> Callable[..., Iterator[Any]]:
-        watch = self
-
-        @functools.wraps(function)
-        def steps(heads: Any, context: MigrationContext) -> Iterator[Any]:
-            if watch.elsewhere:  # and env.py has gone on
-                raise ElsewhereError(watch.elsewhere)
-            if watch._before is None:
-                watch._before = watch._after = tuple(heads)
-            for step in function(heads, context):
-                watch.begun = True
-                yield step
-                watch._done += 1
-            if watch.begun:
-                watch._after = context.get_current_heads()
-
-        steps._reflex_watched = True  # type: ignore[attr-defined]
-        return steps
-
-    def _check(self, context: MigrationContext) -> None:
+    def configured(self, context: MigrationContext) -> None:
+        """Refuse another database than the one of the line."""
         self._context = context
         if self._expected is None or context.connection is None:
             return
@@ -113,17 +71,38 @@ class Watch:
             )
             raise ElsewhereError(self.elsewhere)
 
-    def result(self, outcome: failure.Outcome) -> Found:
+    def _watched(self, function: Callable[..., Iterable[Any]]) -> Callable[..., Iterator[Any]]:
+        watch = self
+
+        @functools.wraps(function)
+        def steps(heads: Any, context: MigrationContext) -> Iterator[Any]:
+            if watch.elsewhere:  # and env.py has gone on
+                raise ElsewhereError(watch.elsewhere)
+            if watch._before is None:
+                watch._before = watch._after = tuple(heads)
+            planned = function(heads, context)
+            watch._target = _end_of(planned)
+            for step in planned:
+                watch._begun = True
+                yield step
+                watch._done += 1
+            if watch._begun:
+                watch._after = context.get_current_heads()
+
+        steps._reflex_watched = True  # type: ignore[attr-defined]
+        return steps
+
+    def result(self, outcome: Outcome) -> Found:
         """What became of the database; asks it where the run has failed half way."""
-        found = Found(revisions=self._done)
+        found = Found(revisions=self._done, target=self._target)
         if self._before is None:
             return found
         found.before = sorted(self._before)
-        if outcome.kind == "ok":
+        if outcome.succeeded:
             found.after = sorted(self._after or ())
-        elif not self.begun:
+        elif not self._begun:
             found.after = found.before
-        elif outcome.kind == "failed":
+        elif not outcome.signal:
             after = self._ask()
             found.after = None if after is None else sorted(after)
             if found.after == found.before:  # all in one transaction
@@ -160,6 +139,22 @@ class Watch:
             return None
         finally:
             logging.disable(disabled)
+
+
+def _end_of(planned: Any) -> str | None:
+    """Where the last of the planned steps leads to; None if there is none, or not one place."""
+    if not isinstance(planned, list) or not planned:
+        return None
+    revisions = tuple(planned[-1].to_revisions)
+    if not revisions:
+        return "base"
+    return str(revisions[0]) if len(revisions) == 1 else None
+
+
+def server(url: str) -> str:
+    """The kind of a URL's database, its host and its port, in one word."""
+    place = _place(make_url(url))
+    return "" if place is None else f"{place[0]}://{place[1]}"
 
 
 def _reached(connection: Connection, expected: URL) -> str | None:

@@ -101,7 +101,8 @@ class MySQLSession(SQLSession):
 
     def _end_backends(self, fairy: PoolProxiedConnection) -> None:
         for backend in self.backends:
-            with contextlib.suppress(self._engine.dialect.loaded_dbapi.Error):  # it has ended
+            driver: Any = self._engine.dialect.dbapi  # loaded_dbapi since SQLAlchemy 2.0
+            with contextlib.suppress(driver.Error):  # it has ended
                 ask(fairy, f"KILL {backend}")
 
 

@@ -1,0 +1,149 @@
+"""How a run ends: its exit status, what is said of it, and what was printed.
+
+The statuses are a contract; README and the help state it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OK = 0
+FAILED = 1  # Alembic or a migration failed
+USAGE = 2
+ENVIRONMENT = 3  # no usable Python, libpython, Alembic or driver
+DATABASE = 4  # not reached, or its URL is unset or wrong
+LOCKED = 5  # another migration holds the lock
+SIGNALLED = 128  # plus the signal's number
+
+HELP = """\
+Exit status:
+  0  done
+  1  Alembic or a migration failed
+  2  wrong usage
+  3  no usable Python, libpython, Alembic or driver
+  4  the database could not be reached, or its URL is unset or wrong
+  5  another migration holds the lock, and the wait ran out
+  129, 130, 143  hung up, interrupted, terminated; the open transaction was rolled back
+"""
+
+
+@dataclass
+class Outcome:
+    """How a run ended. `hint` is the next step, `traceback` that of the project's code."""
+
+    status: int = OK
+    message: str = ""
+    hint: str = ""
+    traceback: str = ""
+    signal: int = 0  # that has ended the run
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the command has done what it was to do."""
+        return self.status == OK
+
+
+def finish(outcome: Outcome) -> int:
+    """Flush what was printed, report, and return the exit status.
+
+    What has been decided stays decided. A stdout that can't be written is an error only
+    where there was none. A reader that has gone away has read enough.
+    """
+    lost = flush()
+    if lost is not None and not isinstance(lost, BrokenPipeError):
+        text = f"what was printed could not be written: {lost}"
+        if outcome.succeeded:
+            outcome = Outcome(FAILED, text)
+        else:
+            outcome.message = f"{outcome.message}\n{text}"
+    report(outcome)
+    return outcome.status
+
+
+def report(outcome: Outcome) -> None:
+    """Tell the person at the terminal what happened and what to do next."""
+    lines = []
+    if outcome.traceback:
+        lines.append(outcome.traceback.strip())
+    if outcome.message:
+        label = "Note:" if outcome.succeeded else painted("Error:")
+        lines.append(f"{label} {outcome.message.strip()}")
+    if outcome.message and outcome.hint:
+        lines.append(f"Next: {outcome.hint}")
+    if lines:
+        write_error("\n".join(lines) + "\n")
+
+
+def reason(error: OSError) -> str:
+    """Why a file can't be used, with its name: "list.txt: no such file or directory"."""
+    if error.filename is None or not error.strerror:
+        return str(error)
+    return f"{os.fsdecode(error.filename)}: {error.strerror[0].lower()}{error.strerror[1:]}"
+
+
+def painted(text: str) -> str:
+    """`text` in red, if stderr is a terminal and NO_COLOR asks for nothing else."""
+    stream = sys.__stderr__
+    with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is closed
+        if stream.isatty() and not os.environ.get("NO_COLOR"):  # type: ignore[union-attr]
+            return f"\x1b[31m{text}\x1b[0m"
+    return text
+
+
+def write_error(text: str) -> None:
+    """Write to the process's stderr, whatever the project has made of sys.stderr."""
+    stream = sys.__stderr__
+    try:
+        if stream is not None and not stream.closed:
+            stream.write(text)
+            stream.flush()
+            return
+    except (OSError, ValueError):  # full, or its reader is gone: what is written is lost
+        _discard(stream)
+        return
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode("utf-8", "backslashreplace"))
+
+
+def flush() -> Exception | None:
+    """Flush stdout and stderr; the result is stdout's error.
+
+    Like Python, it makes nothing of a stderr that is full or gone.
+    """
+    failure: Exception | None = None
+    for name, stream in _streams():
+        try:
+            stream.flush()
+        except OSError as error:
+            failure = error if name == "stdout" else failure
+            _discard(stream)
+        except Exception:  # noqa: BLE001 - replaced or closed by the project
+            pass
+    return failure
+
+
+def _streams() -> Iterator[tuple[str, Any]]:
+    for name in ("stdout", "stderr"):
+        current, original = getattr(sys, name), getattr(sys, f"__{name}__")
+        for stream in (current,) if current is original else (current, original):
+            if stream is not None:
+                yield name, stream
+
+
+def _discard(stream: Any) -> None:
+    """Lead what is left in a stream's buffer to nowhere.
+
+    Python would try to write it once more when it ends, complain, and end with 120.
+    """
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != stream.fileno():
+            os.dup2(null, stream.fileno())
+            os.close(null)

@@ -1,0 +1,161 @@
+"""The names of other people's internals, all in one place.
+
+What SQLAlchemy and Alembic do not offer as API, and this package relies on, stands here
+and nowhere else. pyshim/tests/driver/test_internals.py asks the oldest and the newest
+supported versions for each of them. CONTRIBUTING.md says what breaks without each.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType, TracebackType
+
+Place = tuple[str, str]
+"""A function, as its module and its name."""
+
+# The modules of these, by the names that a frame has for them.
+CONNECT = ("sqlalchemy.engine.default", "connect")  # calls the driver's connect(*cargs, **cparams)
+POOL_CONNECT = ("sqlalchemy.pool.base", "__connect")
+IMPORT_DRIVER = ("import_dbapi", "dbapi")  # each dialect's; the second before SQLAlchemy 2.0
+FROM_CONFIG = ("sqlalchemy.engine.create", "engine_from_config")
+# What reads a URL and makes the driver's parameters of it.
+READING_URL = ("_parse_url", "make_url", "_get_entrypoint", "_assert_value", "create_connect_args")
+CREATING_ENGINE = ("make_url", "create_engine", "create_async_engine")
+# What create_engine(None) says; the second before SQLAlchemy 2.0.
+NO_URL = ("got None", "'NoneType' object has no attribute '_instantiate_plugins'")
+CONNECT_ARGS = "create_connect_args"  # has the URL in the local variable `url`
+
+RUN_MIGRATIONS = ("alembic.runtime.migration", "run_migrations")
+READ_REVISION = ("alembic.script.base", "_from_path")  # has the file in the local variable `path`
+READ_SCRIPT_DIRECTORY = ("alembic.script.base", "from_config")
+ENV_MODULE = "env_py"  # the name of env.py as a module
+READ_CONFIG = "alembic.config"
+UTILITIES = "alembic.util."  # which reads files for it
+MESSAGES = "alembic.util.messaging"  # the logger of CommandLine's own errors
+
+
+def place(frame: FrameType) -> Place:
+    """The function that a frame is of."""
+    return str(frame.f_globals.get("__name__", "")), frame.f_code.co_name
+
+
+def chain(exc: BaseException) -> Iterator[BaseException]:
+    """An exception and those that caused it, which may be a ring."""
+    seen: set[int] = set()
+    cause: BaseException | None = exc
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def steps(exc: BaseException) -> Iterator[FrameType]:
+    """The frames of one exception, the outermost first."""
+    step: TracebackType | None = exc.__traceback__
+    while step is not None:
+        yield step.tb_frame
+        step = step.tb_next
+
+
+def frames(exc: BaseException) -> Iterator[FrameType]:
+    """The frames of an exception and of those that caused it."""
+    for cause in chain(exc):
+        yield from steps(cause)
+
+
+def came_through(exc: BaseException, *functions: str) -> bool:
+    """Whether one of these functions of SQLAlchemy was on the way to the exception."""
+    return any(
+        frame.f_code.co_name in functions and place(frame)[0].startswith("sqlalchemy")
+        for frame in frames(exc)
+    )
+
+
+def in_revision(exc: BaseException) -> bool:
+    """Whether a revision's own code was on the way to the exception: Alembic had called it.
+
+    What Alembic and SQLAlchemy do between the revisions is on env.py's connection.
+    """
+    for cause in chain(exc):
+        before: FrameType | None = None
+        for frame in steps(cause):
+            if before is not None and place(before) == RUN_MIGRATIONS and not _is_library(frame):
+                return True
+            before = frame
+            if place(frame) == READ_REVISION:
+                return True
+    return False
+
+
+def revision_file(exc: BaseException) -> str | None:
+    """The revision that Alembic was reading, if it was."""
+    for frame in frames(exc):
+        if place(frame) == READ_REVISION:
+            return str(frame.f_locals["path"])
+    return None
+
+
+def script_files(exc: BaseException) -> Iterator[str]:
+    """The files of the script directory that were on the way to the exception."""
+    for frame in frames(exc):
+        if place(frame)[0] == ENV_MODULE:
+            yield frame.f_code.co_filename
+    revision = revision_file(exc)
+    if revision is not None:
+        yield revision
+
+
+def connect_parameters(exc: BaseException) -> tuple[Any, dict[str, Any]] | None:
+    """The dialect and the parameters with which SQLAlchemy was connecting, if it was."""
+    for frame in frames(exc):
+        if place(frame) == CONNECT:
+            return frame.f_locals["self"], frame.f_locals["cparams"]
+    return None
+
+
+def was_connecting(exc: BaseException) -> bool:
+    """Whether SQLAlchemy was connecting, its own first statements included."""
+    return any(
+        name in ("connect", "initialize", "on_connect")
+        and module.startswith((CONNECT[0], "sqlalchemy.dialects."))
+        for module, name in map(place, frames(exc))
+    )
+
+
+def url_in_use(exc: BaseException) -> Any:
+    """The URL of which a dialect was making parameters, if it was."""
+    for frame in frames(exc):
+        if frame.f_code.co_name == CONNECT_ARGS and "url" in frame.f_locals:
+            return frame.f_locals["url"]
+    return None
+
+
+def is_connecting(frame: FrameType | None) -> bool:
+    """Whether a thread, by its current frame, is on its way to a server."""
+    while frame is not None:
+        if place(frame) in (POOL_CONNECT, CONNECT):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def named(exc: BaseException, package: str, name: str) -> bool:
+    """Whether the exception is of this class, without importing its package."""
+    return any(
+        c.__name__ == name and c.__module__.partition(".")[0] == package for c in type(exc).__mro__
+    )
+
+
+def _is_library(frame: FrameType) -> bool:
+    return place(frame)[0].partition(".")[0] in ("alembic", "sqlalchemy")
+
+
+def end_program() -> None:
+    """Wait for the program's threads and run its atexit handlers, as Python does at its end."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
