@@ -1,8 +1,6 @@
-"""The driver's modules by themselves, without the Go side that runs them."""
+"""Tests of the driver's modules: no built command, and no server unless a test says so.
 
-import sys
-import types
-
-_reflex = types.ModuleType("_reflex")
-_reflex.interrupted_by = 0  # type: ignore[attr-defined]
-sys.modules.setdefault("_reflex", _reflex)
+With SQLAlchemy 1.4, which reflex_orm does not run on:
+`pytest --confcutdir tests/driver tests/driver/test_internals.py` and others that do not
+import the tests' own conftest.
+"""
