@@ -1,18 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,10 +15,9 @@ import (
 )
 
 // each compares `reflex db upgrade head --each` with a shell loop of alembic
-// and with xargs -P 2, on PostgreSQL databases: new ones, which take twenty
-// revisions, and ones that are up to date. Then it measures how much memory a
-// worker has more after a thousand SQLite databases than after ten.
-func (b bench) each(dir string, databases, upToDate, memory int) error {
+// on PostgreSQL databases: new ones, which take twenty revisions, and ones that are up to
+// date. On two cores 1/8 and 1/14 of the loop are expected.
+func (b bench) each(dir string, databases, upToDate int) error {
 	project := filepath.Join(dir, "each")
 	if err := os.Mkdir(project, 0o755); err != nil {
 		return err
@@ -34,13 +28,6 @@ func (b bench) each(dir string, databases, upToDate, memory int) error {
 	if err := writeTables(project, 20); err != nil {
 		return err
 	}
-	if err := b.eachPostgreSQL(project, databases, upToDate); err != nil {
-		return err
-	}
-	return b.eachMemory(project, memory)
-}
-
-func (b bench) eachPostgreSQL(project string, databases, upToDate int) error {
 	server, err := pgtest.New(pgtest.Setting("max_connections", "100"))
 	if err != nil {
 		return err
@@ -68,7 +55,6 @@ func (b bench) eachPostgreSQL(project string, databases, upToDate int) error {
 	const one = `REFLEX_DB_URL="$1" "$0" upgrade head >/dev/null 2>&1 || exit 255`
 	ways := []struct{ name, script string }{
 		{"alembic, a loop", `while read url; do sh -c '` + one + `' "$ALEMBIC" "$url" || exit 1; done <"$LIST"`},
-		{"alembic, xargs -P 2", `xargs -P 2 -n 1 sh -c '` + one + `' "$ALEMBIC" <"$LIST"`},
 		{"reflex db --each", `"$REFLEX" db upgrade head --each "$LIST" >/dev/null 2>&1`},
 	}
 	fmt.Println()
@@ -105,69 +91,6 @@ func (b bench) eachPostgreSQL(project string, databases, upToDate int) error {
 		return err
 	}
 	return run(upToDate, 0, func(int) (string, error) { return done, nil })
-}
-
-// eachMemory follows a worker through many databases.
-func (b bench) eachMemory(project string, databases int) error {
-	if runtime.GOOS != "linux" {
-		return nil // which alone tells what another process has in memory
-	}
-	var lines strings.Builder
-	for i := range databases {
-		fmt.Fprintf(&lines, "sqlite:///%s/m%d.db\n", project, i)
-	}
-	list := filepath.Join(project, "memory.txt")
-	if err := os.WriteFile(list, []byte(lines.String()), 0o600); err != nil {
-		return err
-	}
-	cmd := exec.Command(b.reflex, "db", "upgrade", "+2", "--jobs", "1", "--each", list)
-	cmd.Dir, cmd.Env = project, b.env
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	start := time.Now()
-	var early, late float64
-	ended := 0
-	for scanner := bufio.NewScanner(out); scanner.Scan(); {
-		switch ended++; ended {
-		case 10:
-			early, err = resident(cmd.Process.Pid)
-		case databases - 10:
-			late, err = resident(cmd.Process.Pid)
-		}
-		if err != nil {
-			break
-		}
-	}
-	if err := errors.Join(err, cmd.Wait()); err != nil {
-		return err
-	}
-	fmt.Printf("\na worker: %.1f MB after 10 SQLite databases, %.1f MB after %d (%+.1f MB), %.0f ms for each\n",
-		early, late, databases-10, late-early, time.Since(start).Seconds()*1000/float64(databases))
-	return nil
-}
-
-// resident is the memory of the one child of a process, in MB.
-func resident(parent int) (float64, error) {
-	children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent))
-	for _, file := range children {
-		text, err := os.ReadFile(file)
-		pid := strings.TrimSpace(string(text))
-		if err != nil || pid == "" {
-			continue
-		}
-		text, err = os.ReadFile("/proc/" + pid + "/statm")
-		if err != nil {
-			return 0, err
-		}
-		pages, err := strconv.ParseFloat(strings.Fields(string(text))[1], 64)
-		return pages * float64(os.Getpagesize()) / 1e6, err
-	}
-	return 0, errors.New("the worker is not found")
 }
 
 // writeTables writes revisions that make a table each.

@@ -3,13 +3,12 @@
 //
 //	go run ./bench [-pairs 12] [-most 2000] [-databases 100] [-python python3]
 //
-// The two take turns, A B A B, so that what else the machine does falls on both.
-// Wall and CPU are medians of the ratios within a pair; memory is the peak of
-// the process, as a ratio and as a difference. Then it compares the form in which
-// Python loads the command (guest.go), and runs where Python writes no bytecode
-// (first.go); it shows what the migration lock costs on PostgreSQL (lock.go), that
-// `reflex --help` and `reflex version --short` are quick and open no libpython, and
-// how --each compares with what one would write in a shell (each.go).
+// The ways to start it take turns, A B C A B C, so that what else the machine does falls
+// on all. Wall and CPU are medians of the ratios within a turn; memory is the peak of the
+// process, as a difference. Then it runs where Python writes no bytecode (first.go); it
+// shows what the migration lock costs on PostgreSQL (lock.go), that `reflex --help` and
+// `reflex version --short` are quick and open no libpython, and how --each compares with a
+// loop in the shell (each.go).
 package main
 
 import (
@@ -40,7 +39,7 @@ func main() {
 	pairs := flag.Int("pairs", 12, "`pairs` of runs for a small project; a large one gets fewer")
 	most := flag.Int("most", 2000, "leave out projects with more `revisions`")
 	python := flag.String("python", "python3", "the `interpreter` to make the environment with")
-	databases := flag.Int("databases", 100, "`databases` for --each; three times as many that are up to date, ten times as many for memory")
+	databases := flag.Int("databases", 100, "`databases` for --each; three times as many that are up to date")
 	flag.Parse()
 	if err := run(*pairs, *most, *databases, *python); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -67,18 +66,24 @@ func run(pairs, most, databases int, python string) error {
 		alembic: filepath.Join(env, "bin", "alembic"),
 		env: append(clean(os.Environ()), "VIRTUAL_ENV="+env, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
 			"REFLEX_DB_URL=sqlite:///app.db"),
-		build: append(os.Environ(), "PKG_CONFIG="+filepath.Join(root, "embedpy", "capi", "pkg-config")),
 	}
 	build := exec.Command("go", "build", "-o", b.reflex, "./cmd/reflex")
 	build.Dir = root
-	build.Env = b.build
+	build.Env = append(os.Environ(), "PKG_CONFIG="+filepath.Join(root, "embedpy", "capi", "pkg-config"))
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building reflex: %w\n%s", err, out)
 	}
-	if err := b.compareAll(dir, pairs, most); err != nil {
+	console := filepath.Join(dir, "reflex-db")
+	script := fmt.Sprintf(consoleScript, filepath.Join(env, "bin", "python"), filepath.Join(root, "pyshim"))
+	if err := os.WriteFile(console, []byte(script), 0o755); err != nil {
 		return err
 	}
-	if err := b.guest(dir, root, pairs); err != nil {
+	b.ways = []way{
+		{"embedded", []string{b.reflex, "db"}},
+		{"become", []string{"sh", "-c", `ulimit -v 3900000; exec "$0" db "$@"`, b.reflex}},
+		{"console", []string{console}},
+	}
+	if err := b.compareAll(dir, pairs, most); err != nil {
 		return err
 	}
 	if err := b.first(dir, max(1, pairs/2)); err != nil {
@@ -90,17 +95,36 @@ func run(pairs, most, databases int, python string) error {
 	if err := b.withoutPython(dir); err != nil {
 		return err
 	}
-	return b.each(dir, databases, 3*databases, 10*databases)
+	return b.each(dir, databases, 3*databases)
 }
 
 type bench struct {
 	reflex, alembic string
-	env, build      []string // of what is measured, and of go build
+	env             []string // of what is measured
+	ways            []way
 }
+
+// way is a way to start the command: the words before Alembic's.
+type way struct {
+	name string
+	argv []string
+}
+
+// consoleScript is what pip makes of the Python package's script. With "become", a limit of
+// address space has the program become the environment's Python, which it does by itself
+// where there is no libpython: so all run the same Python.
+const consoleScript = `#!%s
+import sys
+sys.path.insert(0, %q)
+from reflex_driver.console import main
+del sys.path[0]
+if __name__ == "__main__":
+    sys.exit(main())
+`
 
 func (b bench) compareAll(dir string, pairs, most int) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "revisions\tcommand\tpairs\talembic ms\treflex ms\twall\tCPU\tmemory\tMB more\t")
+	fmt.Fprintln(table, "revisions\tcommand\tturns\talembic ms\tway\tms\twall\tCPU\tMB more\t")
 	for _, revisions := range []int{3, 300, 2000} {
 		if revisions > most {
 			break
@@ -125,30 +149,36 @@ func (b bench) compareAll(dir string, pairs, most int) error {
 	return nil
 }
 
-func (b bench) compare(table *tabwriter.Writer, project string, revisions int, args []string, pairs int) error {
-	var wall, cpu, memory, more, walls, alembicWalls []float64
-	for i := range pairs + 1 {
+func (b bench) compare(table *tabwriter.Writer, project string, revisions int, args []string, turns int) error {
+	var alembic []float64
+	walls, wall, cpu, more := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+	for i := range turns + 1 {
 		plain, err := b.measure(project, b.alembic, args...)
 		if err != nil {
 			return err
 		}
-		ours, err := b.measure(project, b.reflex, append([]string{"db"}, args...)...)
-		if err != nil {
-			return err
+		if i > 0 { // the first is the warm-up: .pyc files, and what the interpreter says of itself
+			alembic = append(alembic, plain.wall.Seconds()*1000)
 		}
-		if i == 0 { // the warm-up: .pyc files, and what the interpreter says of itself
-			continue
+		for _, way := range b.ways {
+			ours, err := b.measure(project, way.argv[0], append(way.argv[1:len(way.argv):len(way.argv)], args...)...)
+			if err != nil {
+				return err
+			}
+			if i == 0 {
+				continue
+			}
+			walls[way.name] = append(walls[way.name], ours.wall.Seconds()*1000)
+			wall[way.name] = append(wall[way.name], ours.wall.Seconds()/plain.wall.Seconds())
+			cpu[way.name] = append(cpu[way.name], ours.cpu.Seconds()/plain.cpu.Seconds())
+			more[way.name] = append(more[way.name], ours.peak-plain.peak)
 		}
-		wall = append(wall, ours.wall.Seconds()/plain.wall.Seconds())
-		cpu = append(cpu, ours.cpu.Seconds()/plain.cpu.Seconds())
-		memory = append(memory, ours.peak/plain.peak)
-		more = append(more, ours.peak-plain.peak)
-		walls = append(walls, ours.wall.Seconds()*1000)
-		alembicWalls = append(alembicWalls, plain.wall.Seconds()*1000)
 	}
-	_, err := fmt.Fprintf(table, "%d\t%s\t%d\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t%+.1f\t\n", revisions, strings.Join(args, " "),
-		pairs, median(alembicWalls), median(walls), median(wall), median(cpu), median(memory), median(more))
-	return err
+	for _, way := range b.ways {
+		fmt.Fprintf(table, "%d\t%s\t%d\t%.0f\t%s\t%.0f\t%.2f\t%.2f\t%+.1f\t\n", revisions, strings.Join(args, " "), turns,
+			median(alembic), way.name, median(walls[way.name]), median(wall[way.name]), median(cpu[way.name]), median(more[way.name]))
+	}
+	return nil
 }
 
 // usage is what one run of a command took.
@@ -235,7 +265,7 @@ def downgrade():
 // withoutPython measures what must not load Python, and looks whether it does.
 func (b bench) withoutPython(dir string) error {
 	fmt.Println()
-	for _, args := range [][]string{{"--help"}, {"db", "--help"}, {"version", "--short"}} {
+	for _, args := range [][]string{{"--help"}, {"version", "--short"}} {
 		var walls []float64
 		for range 20 {
 			used, err := b.measure(dir, b.reflex, args...)
