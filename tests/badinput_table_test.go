@@ -197,7 +197,7 @@ func badEnvironments() []badInput {
 		envPy("forks", "import os\nif os.fork() == 0: os._exit(0)\nos.wait()\n", 0, ``),
 		envPy("forks and goes on", "import os, sys\nif os.fork() == 0: sys.exit(0)\nassert os.wait()[1] == 0\n", 0, ``),
 		envPy("forks and raises there", "import os\nif os.fork() == 0: raise ValueError('of the child')\nassert os.wait()[1] == 256\n", 0, `env.py", line 2.*of the child`),
-		envPy("changes directory", "import os\nos.chdir(os.environ['TMPDIR'])\n", 1, `alembic.ini doesn't exist|'formatters'`), // which of the two depends on Python
+		envPy("changes directory", "import os\nos.chdir(os.environ['TMPDIR'])\n", 0, ``), // as `alembic` ends: env.py looks for its alembic.ini before it reads it
 		envPy("starts a thread", "import threading, time\nthreading.Thread(target=time.sleep, args=(0.5,)).start()\n", 0, ``),
 		envPy("starts a daemon thread", "import threading, time\ndef f():\n    while True: time.sleep(0.001)\nthreading.Thread(target=f, daemon=True).start()\n", 0, ``),
 		envPy("starts a busy daemon thread", "import threading\ndef f():\n    while True: pass\nthreading.Thread(target=f, daemon=True).start()\n", 0, ``),
