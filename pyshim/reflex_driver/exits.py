@@ -50,13 +50,23 @@ class Outcome:
         return self.status == OK
 
 
-def finish(outcome: Outcome) -> int:
+def answer(text: str) -> int:
+    """Print what was asked for, and return the exit status."""
+    try:
+        print(text)
+    except OSError as error:  # at once, with PYTHONUNBUFFERED
+        return finish(Outcome(), error)
+    return finish(Outcome())
+
+
+def finish(outcome: Outcome, lost: Exception | None = None) -> int:
     """Flush what was printed, report, and return the exit status.
 
     What has been decided stays decided. A stdout that can't be written is an error only
-    where there was none. A reader that has gone away has read enough.
+    where there was none; `lost` is one that is known already. A reader that has gone away
+    has read enough.
     """
-    lost = flush()
+    lost = flush() or lost
     if lost is not None and not isinstance(lost, BrokenPipeError):
         text = f"what was printed could not be written: {lost}"
         if outcome.succeeded:

@@ -32,8 +32,7 @@ def run(program: str, version: str, libpython: str, argv: tuple[str, ...]) -> in
     if not argv or argv[0] in ("help", "-h", "--help"):
         from . import overview
 
-        print(overview.whole(program))
-        return exits.finish(Outcome())
+        return exits.answer(overview.whole(program))
     secrets.dump_no_core()
     script.prepare(argv)
     signals = Signals()
@@ -107,6 +106,4 @@ def _print_versions(version: str, libpython: str, *, short: bool) -> int:
                 lines.append((name, metadata.version(name)))
             except metadata.PackageNotFoundError:
                 lines.append((name, "not installed"))
-    for name, value in lines:
-        print(f"{name:11} {value}")
-    return exits.finish(Outcome())
+    return exits.answer("\n".join(f"{name:11} {value}" for name, value in lines))
