@@ -11,7 +11,8 @@ import (
 
 //go:embed alembic.ini.tmpl
 //go:embed pyshim/reflex_driver/*.py pyshim/reflex_driver/commands.txt
-//go:embed pyshim/reflex_driver/each/*.py pyshim/reflex_driver/lock/*.py
+//go:embed pyshim/reflex_driver/branches/*.py pyshim/reflex_driver/each/*.py
+//go:embed pyshim/reflex_driver/lock/*.py
 //go:embed pyshim/reflex_driver/shells pyshim/reflex_driver/templates
 var files embed.FS
 

@@ -22,6 +22,7 @@ from alembic.util import CommandError
 
 from . import (
     autogenerate,
+    branches,
     configuration,
     exits,
     failure,
@@ -77,6 +78,7 @@ class CommandLine(alembic.config.CommandLine):
         self.subparsers._parser_class = Parser
         self._add_aliases()
         status.add_command(self.subparsers, program, options.seconds)
+        branches.add_command(self.subparsers, program)
         initialize.add_options(self.subparsers.choices["init"])
         self._add_options()
         for action in self.parser._actions:
@@ -143,7 +145,11 @@ class CommandLine(alembic.config.CommandLine):
             if getattr(options, "changes_database", False) and options.verbose:
                 print(sources, file=sys.stderr)
             self._guard = Guard(options, self._signals)
-            with autogenerate.explained(options), self._guard:
+            with (
+                branches.explained(config, self.program),
+                autogenerate.explained(options),
+                self._guard,
+            ):
                 super().run_cmd(config, options)
 
     def _refused(self, exc: UsageError) -> Outcome:
@@ -191,6 +197,8 @@ class CommandLine(alembic.config.CommandLine):
             if name == "history":
                 graph.add_options(add)
                 history.add_options(add)
+            if name == "heads":
+                branches.add_options(parser, add, self.program)
             if name not in options.OFFLINE:
                 options.add_connecting(add)
                 if name not in options.READING:

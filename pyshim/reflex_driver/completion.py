@@ -44,7 +44,7 @@ Candidate = tuple[str, str]
 _MANY = 100  # revisions that are offered to who has typed nothing of one
 
 # The revision that an argument of this name takes; so does that of a range's ends.
-_REVISIONS = {"rev", "revision", "revisions", "head", "depends_on", "rev_range"}
+_REVISIONS = {"rev", "revision", "revisions", "head", "depends_on", "rev_range", "onto"}
 _NO_VALUE = {0, "?"}
 
 

@@ -110,6 +110,9 @@ def _sort(exc: BaseException, run: Run) -> Outcome:
         return Outcome(_LOCK_STATUS[error.kind], str(exc), getattr(error, "hint", ""))
     if isinstance(exc, SystemExit):
         return _exited(exc)
+    if internals.named(exc, __package__, "AdvisedError"):
+        advised: Any = exc
+        return Outcome(exits.FAILED, str(exc), advised.hint)
     if isinstance(exc, BrokenPipeError) and not run.changes and _reader_is_gone():
         return Outcome()  # whoever read the answer has seen enough
     if isinstance(exc, UsageError):

@@ -12,8 +12,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from types import FrameType, TracebackType
+
+    from alembic.script import ScriptDirectory
 
 Place = tuple[str, str]
 """A function, as its module and its name."""
@@ -149,6 +152,27 @@ def named(exc: BaseException, package: str, name: str) -> bool:
     return any(
         c.__name__ == name and c.__module__.partition(".")[0] == package for c in type(exc).__mro__
     )
+
+
+def version_locations(script: ScriptDirectory) -> Sequence[Path]:
+    """The directories of revision files; `version_locations` is empty for the default."""
+    return script._version_locations
+
+
+def revision_paths(script: ScriptDirectory) -> Iterator[Path]:
+    """The Python files that Alembic would import as revisions, in its order."""
+    from alembic.script import Script
+
+    for directory in version_locations(script):
+        if directory.exists():
+            for path in Script._list_py_dir(script, directory):
+                if is_revision_name(path.name):
+                    yield path
+
+
+def is_revision_name(name: str) -> bool:
+    """Whether a file of this name is one that Alembic imports from its source."""
+    return name.endswith(".py") and not name.startswith(("__init__", ".#"))
 
 
 def _is_library(frame: FrameType) -> bool:

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 # Alembic's commands that only read the database, and those that never connect.
 # Whatever is in neither, a command of a later Alembic included, changes it.
 READING = {"check", "current", "history", "revision", "makemigrations", "status"}
-OFFLINE = {"branches", "edit", "heads", "init", "list_templates", "merge", "show", "version"}
+OFFLINE = {
+    "branches",
+    "edit",
+    "heads",
+    "init",
+    "list_templates",
+    "merge",
+    "rebase",
+    "show",
+    "version",
+}
 
 # Before the command, and not known to Alembic: the directory and the interpreter are
 # chosen before any of this runs.

@@ -128,6 +128,11 @@ def _not_at_head(revisions: Revisions) -> str:
     return f"{count} revisions are pending, the first of them is {first.revision}"
 
 
+def survey(config: Config, script: ScriptDirectory) -> list[DatabaseStatus]:
+    """Where each database of the project stands, in env.py's order; connects by env.py."""
+    return _Survey(config, script, until=None).run()
+
+
 class _Survey:
     """One look at every database of the project, or one wait for them until the time is over."""
 

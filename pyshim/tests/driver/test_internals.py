@@ -317,3 +317,13 @@ def test_alembics_config_has_both_files(project: Project, monkeypatch: pytest.Mo
     made = Config(file_="alembic.ini", toml_file="pyproject.toml")
     assert made.toml_alembic_config == {"script_location": "alembic"}
     assert configuration.sources(made).startswith("Configuration: [tool.alembic] of ")
+
+
+def test_where_revision_files_are(project: Project) -> None:
+    kept = project.revision("a1")
+    for name in ("__init__.py", ".#a1_.py", "notes.txt"):
+        project.write(f"alembic/versions/{name}", "")
+    script = ScriptDirectory(str(project.directory / "alembic"))
+    assert list(internals.version_locations(script)) == [project.versions]
+    assert list(internals.revision_paths(script)) == [kept]
+    assert [revision.path for revision in script.walk_revisions()] == [str(kept)]

@@ -1,0 +1,13 @@
+"""What the commands of this package refuse, with the next step."""
+
+from __future__ import annotations
+
+from alembic.util import CommandError
+
+
+class AdvisedError(CommandError):
+    """The message says what is wrong; `hint` is the next step, or empty."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
