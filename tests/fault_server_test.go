@@ -128,7 +128,7 @@ func TestDDLLockTimeout(t *testing.T) {
 				if _, err := other.Exec(context.Background(), "BEGIN; LOCK TABLE busy"); err != nil {
 					t.Fatal(err)
 				}
-				p.start(t, "upgrade", "head", "--ddl-lock-timeout", "200ms").wantError(t, 1, "lock timeout")
+				p.start(t, "upgrade", "head", "--ddl-lock-timeout", "200ms").wantError(t, 6, "lock timeout")
 				p.wantNothingOfTheThird(t)
 			})
 		}

@@ -126,7 +126,9 @@ class CommandLine(alembic.config.CommandLine):
                     raise
                 exits.report(failure.describe(exc, run))
                 raise SystemExit(exits.FAILED) from None
-            run.stays = self._guard is not None and not self._guard.rolls_back
+            if self._guard is not None:
+                run.stays = not self._guard.rolls_back
+                run.in_the_way = self._guard.in_the_way
             outcome = failure.describe(exc, run)
             if isinstance(exc, CommandError) and not raiseerr:
                 _log(str(exc))

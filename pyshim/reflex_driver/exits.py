@@ -20,6 +20,7 @@ USAGE = 2
 ENVIRONMENT = 3  # no usable Python, libpython, Alembic or driver
 DATABASE = 4  # not reached, or its URL is unset or wrong
 LOCKED = 5  # another migration holds the lock
+BUSY = 6  # a statement did not get its lock in time
 SIGNALLED = 128  # plus the signal's number
 
 HELP = """\
@@ -30,6 +31,7 @@ Exit status:
   3  no usable Python, libpython, Alembic or driver
   4  the database could not be reached, or its URL is unset or wrong
   5  another migration holds the lock, and the wait ran out
+  6  the database was busy: a statement did not get its lock in time
   129, 130, 143  hung up, interrupted, terminated; the open transaction was rolled back
 """
 

@@ -18,7 +18,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import drivers, exits, internals, secrets, url
+from . import blockers, drivers, exits, internals, secrets, url
 from .exits import Outcome
 from .signals import VERBS
 from .usage import UsageError
@@ -40,6 +40,7 @@ class Run:
     whole: bool = False  # the whole traceback is asked for
     changes: bool = False  # the command was to change a database
     stays: bool = False  # the database does not take back what a revision did
+    in_the_way: str = ""  # who kept the last statement waiting, as a sentence
     shown: bool = False  # the project's own sys.excepthook has shown the exception
 
 
@@ -117,9 +118,26 @@ def _sort(exc: BaseException, run: Run) -> Outcome:
         return Outcome()  # whoever read the answer has seen enough
     if isinstance(exc, UsageError):
         return Outcome(exits.USAGE, str(exc), exc.hint)
+    if blockers.ended_by_a_lock(exc):
+        return _busy(exc, run)
     if internals.in_revision(exc):  # whatever it could not reach, it is not env.py's database
         return _failed(exc, run)
     return _driver(exc) or _url(exc) or _connection(exc) or _configuration(exc) or _failed(exc, run)
+
+
+def _busy(exc: BaseException, run: Run) -> Outcome:
+    """Others did not give a lock in time. It is no fault of the revision."""
+    original = getattr(exc, "orig", None) or exc
+    lines = [f"the database was busy: {_plain(original).partition(chr(10))[0]}"]
+    if run.in_the_way:
+        lines.append(run.in_the_way)
+    if run.stays:
+        lines.append(_STAYS)
+    hint = (
+        "end what is in the way, or wait for it longer (--ddl-lock-timeout); "
+        f"`{run.program} status` shows where the database stands now"
+    )
+    return Outcome(exits.BUSY, "\n".join(lines), hint)
 
 
 def _exited(exc: SystemExit) -> Outcome:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
+from .blockers import Blockers
 from .hooks import observing
 from .interrupts import Interrupts
 from .lock import Lock
@@ -49,6 +50,10 @@ class Guard:
             "lock_timeout": getattr(options, "ddl_lock_timeout", None),
             "statement_timeout": getattr(options, "statement_timeout", None),
         }
+        self._blockers: Blockers | None = None
+        if self._lock is not None:
+            limit = self._timeouts["lock_timeout"]
+            self._blockers = Blockers(self._lock.in_the_way, Progress(), limit)
         # Whether a revision that fails is taken back, by every database that was met.
         self.rolls_back = True
 
@@ -75,8 +80,9 @@ class Guard:
             return
         _active.remove(self)
         self._interrupts.stop()
-        if self._lock is None:
+        if self._lock is None or self._blockers is None:
             return
+        self._blockers.stop()
         if kind is not None and self._signals.raised:
             self._lock.end_migrations()
         elif kind is None and not getattr(self._options, "sql", False):
@@ -88,6 +94,11 @@ class Guard:
         if self._lock is not None:
             atexit.unregister(self._lock.close)
             self._lock.forked()
+
+    @property
+    def in_the_way(self) -> str:
+        """Who kept the statement that ran last waiting, as a sentence; or ""."""
+        return self._blockers.found if self._blockers is not None else ""
 
     def configuring(self, env: EnvironmentContext) -> None:
         """See hooks.Observer."""
@@ -108,6 +119,10 @@ class Guard:
                 self._set_timeouts(connection)
         if self._lock is not None and self in _active:
             self._lock.acquire(context)
+            if self._blockers is not None:
+                self._blockers.start()
+                _listen(connection, "before_cursor_execute", self._blockers.begins)
+                _listen(connection, "after_cursor_execute", self._blockers.ends)
             _listen(connection, "begin", self._begins)
             _listen(connection, "commit", self._commits)
             _listen(connection, "prepare_twophase", self._prepares)

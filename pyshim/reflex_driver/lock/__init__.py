@@ -129,6 +129,14 @@ class Lock:
             if not held:
                 raise LostError("its session on the server is another one now")
 
+    def in_the_way(self) -> str:
+        """Who keeps a statement of the migration's waiting, as a sentence; or "".
+
+        Called in another thread than the migration's. Raises nothing.
+        """
+        found = (session.in_the_way() for session in list(self._sessions.values()))
+        return next(filter(None, found), "")
+
     def interrupt(self) -> None:
         """End a question on a lock's connection whose answer is overdue, if there is one.
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import time
+from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
@@ -50,6 +51,7 @@ class OwnConnection:
         self._engine = _same_driver(url, connection.engine) if url else connection.engine
         self._migration = connection.connection.driver_connection
         self._loop = running_loop()
+        self._asking = allocate_lock()  # held by the thread whose question is under way
         self._asking_since: float | None = None
         self._sockets: set[tuple[int, int]] = set()
         self._use(self.connect())
@@ -119,12 +121,13 @@ class OwnConnection:
 
     def ask(self, sql: str, limit: float = LIMIT) -> list[Any]:
         """The first row that `sql` returns, on the lock's connection."""
-        self._asking_since = time.monotonic()
-        try:
-            with limited(limit, lambda: self._sockets):
-                return ask(self._fairy, sql)
-        finally:
-            self._asking_since = None
+        with self._asking:
+            self._asking_since = time.monotonic()
+            try:
+                with limited(limit, lambda: self._sockets):
+                    return ask(self._fairy, sql)
+            finally:
+                self._asking_since = None
 
     def interrupt(self) -> None:
         since = self._asking_since
@@ -169,9 +172,15 @@ class SQLSession(OwnConnection, Session):
                     self._end_backends(self._fairy)
 
     def _end_backends_anew(self) -> None:
+        with self._anew() as fairy:
+            self._end_backends(fairy)
+
+    @contextlib.contextmanager
+    def _anew(self) -> Iterator[PoolProxiedConnection]:
+        """One more connection, which may be of another event loop than the lock's."""
         fairy = self.connect()
         try:
-            self._end_backends(fairy)
+            yield fairy
         finally:
             close(fairy)
 

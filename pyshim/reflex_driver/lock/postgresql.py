@@ -9,11 +9,11 @@ import platform
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..progress import say
+from ..progress import duration, say
 from ..sockets import limited, opened_from_now_on
 from .connection import SQLSession, close
 from .errors import LOCK_URL, LockError, NoLockError, PoolerError, UnreachableError
-from .loops import running_loop
+from .loops import in_new_loop, running_loop
 from .protocol import NOBODY, UNKNOWN, Holder, Place
 from .questions import ask, has_begun, unnoticed, version_schema
 
@@ -40,6 +40,8 @@ _IDLE, _IDLE_IN_TRANSACTION = "idle_session_timeout", "idle_in_transaction_sessi
 # A pooler hands out the connection that was used last, mostly.
 _TRIES = 5
 _POOLER_LIMIT = 5.0  # for a third connection, in seconds
+
+_BLOCKER_LIMIT = 5.0  # to connect once more and ask who is in the way, in seconds
 
 # What can't be done to a database, or is done to the lock, while the lock is held from there.
 _NEEDS_DATABASE_ALONE = re.compile(
@@ -250,6 +252,24 @@ class PostgreSQLSession(SQLSession):
             raise
         close(old[0])
 
+    def in_the_way(self) -> str:
+        """With an asyncio driver on one more connection, in an event loop of its own."""
+        found: list[str] = []
+        if not self.backends or self._elsewhere or not self._readable:
+            return ""
+        query = _blocker_query([backend.partition(" ")[0] for backend in self.backends])
+
+        def look() -> None:
+            with self._anew() as fairy:
+                found.append(_blocker(ask(fairy, query)))
+
+        with contextlib.suppress(Exception):  # what can't be told is not told
+            if self._is_async:
+                in_new_loop(look, _BLOCKER_LIMIT)
+            else:
+                found.append(_blocker(self.ask(query)))
+        return found[0] if found else ""
+
     def _end_backends(self, fairy: PoolProxiedConnection) -> None:
         # Of its own role, whatever a listener has SET.
         ask(fairy, "SELECT set_config('role', 'none', false)")
@@ -341,3 +361,42 @@ def _holder(row: list[Any]) -> Holder | None:
         since = since.astimezone()
         description += f", from {address or 'a local socket'}, since {since:%H:%M:%S}"
     return Holder(description, pid, application, address, since)
+
+
+def _blocker_query(pids: list[str]) -> str:
+    """Who keeps one of these sessions waiting, and for what; no row if nobody does.
+
+    Of a session of another role the server tells this one the process id alone. A prepared
+    transaction has 0 for it (https://www.postgresql.org/docs/current/functions-info.html).
+    """
+    return f"""
+        SELECT (SELECT l.relation::regclass::text FROM pg_locks l
+                WHERE l.pid = b.mine AND NOT l.granted LIMIT 1),
+            b.pid, a.application_name, a.usename, host(a.client_addr), a.state,
+            extract(epoch FROM clock_timestamp() - coalesce(a.state_change, a.backend_start)),
+            (SELECT count(DISTINCT l.pid) FROM pg_locks l
+             WHERE NOT l.granted AND b.mine = ANY (pg_blocking_pids(l.pid)))
+        FROM (SELECT mine, unnest(pg_blocking_pids(mine)) AS pid
+              FROM unnest(ARRAY[{", ".join(pids)}]) AS mine) AS b
+        LEFT JOIN pg_stat_activity a ON a.pid = b.pid
+        ORDER BY a.backend_start LIMIT 1"""
+
+
+def _blocker(row: list[Any]) -> str:
+    """The sentence for a row of `_blocker_query`."""
+    if not row:
+        return ""
+    relation, pid, application, role, address, state, seconds, behind = row
+    what = f"table {relation}" if relation else "another transaction"
+    who = "a prepared transaction"
+    if pid:
+        who = f"pid {pid}"
+    if role is not None:  # else it is another role's, of which the server tells no more
+        who += f' "{application}" ({role}@{address or "local socket"}), {state}'
+        who += f" for {duration(float(seconds))}"
+    text = f"waiting for {what}: held by {who}"
+    if behind:
+        text += (
+            f"; {behind} {'query waits' if behind == 1 else 'queries wait'} behind this migration"
+        )
+    return text

@@ -110,6 +110,13 @@ class Session(ABC):
     def before(self, statement: str) -> None:  # noqa: B027
         """Get out of the way of a statement that is about to be executed; raises nothing."""
 
+    def in_the_way(self) -> str:
+        """What `backends` wait for and who has that, as a sentence; "" where nothing is known.
+
+        Called in another thread than the migration's. Raises nothing.
+        """
+        return ""
+
     def interrupt(self) -> None:  # noqa: B027
         """End the question that waits for its answer for long, if there is one; from any thread."""
 
