@@ -14,7 +14,7 @@ from alembic.util import CommandError
 from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError
 
-from . import lock
+from . import history, lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,11 +55,16 @@ class Revisions:
     current: list[str]  # the rows of the version table
     unknown: list[str]  # those of them that the project does not have
     pending: list[Script]  # in the order in which they would be applied
+    none_in: str = ""  # where the project should have revisions, if it has none at all
 
     @property
     def up_to_date(self) -> bool:
-        """Whether `upgrade heads` would find nothing to do."""
-        return not self.pending and not self.unknown
+        """Whether the database has all of the project's revisions, and no other.
+
+        A project without revisions says nothing of its database: an image that lacks its
+        versions directory would pass.
+        """
+        return not self.pending and not self.unknown and not self.none_in
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,8 @@ def compare(script: ScriptDirectory, rows: Sequence[str]) -> Revisions:
                 f"The version table can't be right: {exc}. `upgrade` would say the same; "
                 "`stamp --purge REVISION` writes the table anew"
             ) from exc
-    return Revisions(sorted(known) + sorted(unknown), sorted(unknown), newest_first[::-1])
+    none_in = "" if script.get_heads() else history.directories(script)
+    return Revisions(sorted(known) + sorted(unknown), sorted(unknown), newest_first[::-1], none_in)
 
 
 def ask(context: MigrationContext, script: ScriptDirectory, rows: Sequence[str]) -> DatabaseStatus:

@@ -90,6 +90,18 @@ def document(script: ScriptDirectory, newest_first: list[Script]) -> dict[str, A
     }
 
 
+def directories(script: ScriptDirectory) -> str:
+    """The directories that hold the revisions, as a person may type them."""
+    found = script.version_locations or [os.path.join(script.dir, "versions")]
+    return ", ".join(shown(directory) for directory in found)
+
+
+def shown(path: str) -> str:
+    """A path, relative where it lies below the current directory."""
+    relative = os.path.relpath(os.path.realpath(path), os.path.realpath("."))
+    return path if relative.startswith("..") else relative
+
+
 def message(revision: Script) -> str:
     """The first line of a revision's message."""
     return revision.doc.partition("\n")[0]

@@ -76,7 +76,9 @@ def _lines(
     at += [f"{row:<{width}}  (not of this project)" for row in revisions.unknown]
     if not at:
         at = [f"no revision; {_table(database)} {_emptiness(database)}"]
-    head = [_row(r, width) for r in heads] or ["the project has no revisions"]
+    head = [_row(r, width) for r in heads] or [
+        f"the project has no revisions in {revisions.none_in}"
+    ]
     pending = [_row(r, width) for r in revisions.pending]
     for name, rows in (("At", at), ("Head", head), ("Pending", pending)):
         rest = len(rows[limit:]) if limit else 0
@@ -125,7 +127,7 @@ def _summary(
         if not revisions.current:
             steps.append(f"or `{program} stamp {head}`, if the tables are there already")
     elif not script.get_heads():
-        summary, colour = "There is nothing to apply.", GREEN
+        summary, colour = "There is nothing to apply.", YELLOW
         steps.append(f'`{program} revision --autogenerate -m "first tables"` writes a revision')
     else:
         summary, colour = "Up to date.", GREEN

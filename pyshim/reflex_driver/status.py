@@ -94,7 +94,11 @@ def status(
         screen.show(script, databases, program=program, verbose=verbose)
     behind = [s for s in databases if not s.revisions.up_to_date]
     if behind and (check or wait is not None):
-        waited = "" if wait is None else f"{duration(wait)} have passed (--wait), and "
+        waited = (
+            ""
+            if not script.get_heads() or wait is None
+            else f"{duration(wait)} have passed (--wait), and "
+        )
         raise NotAtHeadError(waited + _what_is_behind(behind))
 
 
@@ -120,6 +124,8 @@ def _what_is_behind(behind: list[DatabaseStatus]) -> str:
 
 
 def _not_at_head(revisions: Revisions) -> str:
+    if revisions.none_in:
+        return f"the project has no revisions in {revisions.none_in}"
     if revisions.unknown:
         return f"it has {', '.join(revisions.unknown)}, which this project does not have"
     first, count = revisions.pending[0], len(revisions.pending)
@@ -173,7 +179,8 @@ class _Survey:
 
     def _look(self, rows: Sequence[str], context: MigrationContext) -> list[Any]:
         """What Alembic calls in the migrations' place; there are none to run."""
-        if self._until is not None:
+        # Time brings a project without revisions none.
+        if self._until is not None and self._script.get_heads():
             rows = self._wait(rows, context)
         self._databases.append(ask(context, self._script, rows))
         return []

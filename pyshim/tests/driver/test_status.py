@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -57,6 +58,20 @@ def test_a_project_without_revisions(project: Project) -> None:
     done = project.run("status").check().stdout
     assert "the project has no revisions" in done
     assert "There is nothing to apply." in done
+
+
+@pytest.mark.parametrize("option", [["--check"], ["--wait", "20s"]])
+def test_a_project_without_revisions_is_not_up_to_date(project: Project, option: list[str]) -> None:
+    """As an image without its versions directory, which must not open the gate."""
+    began = time.monotonic()
+    done = project.run("status", *option).check(1)
+    assert (
+        "Error: the database is not at head: the project has no revisions in alembic/versions\n"
+        in done.stderr
+    )
+    assert time.monotonic() - began < 15, "it has waited for what time does not bring"
+    document = json.loads(project.run("status", "--json").check().stdout)
+    assert document["up_to_date"] is False
 
 
 def test_it_changes_nothing_and_takes_no_lock(three: Project) -> None:
