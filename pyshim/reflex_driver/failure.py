@@ -18,7 +18,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import drivers, exits, internals, secrets, url
+from . import drivers, exits, internals, refusal, secrets, unreachable, url
 from .exits import Outcome
 from .signals import VERBS
 from .usage import UsageError
@@ -173,6 +173,12 @@ def _url(exc: BaseException) -> Outcome | None:
     if "dialects:driver" in text:
         message = "sqlalchemy.url is still Alembic's example, and REFLEX_DB_URL is not set"
         return Outcome(exits.DATABASE, message, _URL_HINT)
+    written = internals.url_text(exc)
+    if written is not None:  # SQLAlchemy's own text may repeat it
+        wrong = unreachable.of_text(written)
+        if wrong is not None:
+            return Outcome(exits.DATABASE, f"The database URL {wrong}", _URL_HINT)
+        text = "Could not parse it as a SQLAlchemy URL"
     text = url.advice(exc) or text
     return Outcome(exits.DATABASE, f"The database URL can't be used: {text}", _URL_HINT)
 
@@ -189,8 +195,15 @@ def _connection(exc: BaseException) -> Outcome | None:
     )
     if "sqlite3." in text:
         hint = "check the path in REFLEX_DB_URL: the directory must be there, and writable"
-    text = url.advice(exc) or text
-    return Outcome(exits.DATABASE, f"The database can't be reached: {text}", hint)
+    if isinstance(exc, TypeError) or "invalid connection option" in text:  # of a parameter
+        return Outcome(exits.DATABASE, f"The database URL can't be used: {text}", _URL_HINT)
+    wrong = url.advice(exc)
+    if wrong == unreachable.SECOND_AT:
+        return Outcome(exits.DATABASE, f"The database URL {wrong}", _URL_HINT)
+    refused = None if wrong else refusal.explain(exc, text)
+    if refused is not None:
+        return Outcome(exits.DATABASE, *refused)
+    return Outcome(exits.DATABASE, f"The database can't be reached: {wrong or text}", hint)
 
 
 def _configuration(exc: BaseException) -> Outcome | None:

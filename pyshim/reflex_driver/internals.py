@@ -28,6 +28,7 @@ READING_URL = ("_parse_url", "make_url", "_get_entrypoint", "_assert_value", "cr
 CREATING_ENGINE = ("make_url", "create_engine", "create_async_engine")
 # What create_engine(None) says; the second before SQLAlchemy 2.0.
 NO_URL = ("got None", "'NoneType' object has no attribute '_instantiate_plugins'")
+MAKE_URL = "make_url"  # has the URL's text in the local variable `name_or_url`
 CONNECT_ARGS = "create_connect_args"  # has the URL in the local variable `url`
 
 RUN_MIGRATIONS = ("alembic.runtime.migration", "run_migrations")
@@ -132,6 +133,14 @@ def url_in_use(exc: BaseException) -> Any:
     for frame in frames(exc):
         if frame.f_code.co_name == CONNECT_ARGS and "url" in frame.f_locals:
             return frame.f_locals["url"]
+    return None
+
+
+def url_text(exc: BaseException) -> str | None:
+    """The text of which SQLAlchemy was making a URL, if it was."""
+    for frame in frames(exc):
+        if frame.f_code.co_name == MAKE_URL and isinstance(frame.f_locals.get("name_or_url"), str):
+            return str(frame.f_locals["name_or_url"])
     return None
 
 
