@@ -18,7 +18,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import drivers, exits, internals, refusal, secrets, unreachable, url
+from . import drivers, exits, internals, refusal, secrets, unreachable, url, versions
 from .exits import Outcome
 from .signals import VERBS
 from .usage import UsageError
@@ -229,6 +229,9 @@ def _configuration(exc: BaseException) -> Outcome | None:
 
 def _failed(exc: BaseException, run: Run) -> Outcome:
     text = _plain(exc)
+    files = versions.explain(exc)
+    if files is not None:
+        return Outcome(exits.FAILED, *files)
     if internals.named(exc, "alembic", "CommandError"):
         return Outcome(exits.FAILED, text, _next_step(text, run.program))
     name = type(exc).__qualname__

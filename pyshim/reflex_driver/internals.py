@@ -8,6 +8,7 @@ supported versions for each of them. CONTRIBUTING.md says what breaks without ea
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,13 @@ CONNECT_ARGS = "create_connect_args"  # has the URL in the local variable `url`
 
 RUN_MIGRATIONS = ("alembic.runtime.migration", "run_migrations")
 READ_REVISION = ("alembic.script.base", "_from_path")  # has the file in the local variable `path`
+# Both look up what a revision refers to. The first has it in the local variable `rev`, the
+# second in `revision`. A comprehension in it is a function of its own before Python 3.12.
+RELATING = {
+    ("alembic.script.revision", "_revision_map"): "rev",
+    ("alembic.script.revision", "_add_depends_on"): "revision",
+}
+SCRIPT_DIRECTORY = "alembic.script.base"  # has a ScriptDirectory in the local variable `self`
 READ_SCRIPT_DIRECTORY = ("alembic.script.base", "from_config")
 ENV_MODULE = "env_py"  # the name of env.py as a module
 READ_CONFIG = "alembic.config"
@@ -99,6 +107,31 @@ def revision_file(exc: BaseException) -> str | None:
         if place(frame) == READ_REVISION:
             return str(frame.f_locals["path"])
     return None
+
+
+def missing_revision(exc: BaseException) -> tuple[str, str, str] | None:
+    """The revision that has no file, the one that refers to it, and that one's file."""
+    if not isinstance(exc, KeyError):
+        return None
+    for frame in reversed(list(steps(exc))):
+        variable = RELATING.get(place(frame))
+        script = frame.f_locals.get(variable or "")
+        if script is not None:
+            return str(exc.args[0]), str(script.revision), str(script.path)
+    return None
+
+
+def revision_files(exc: BaseException) -> Iterator[str]:
+    """The files in the versions directories of the ScriptDirectory that raised."""
+    for frame in frames(exc):
+        script: Any = frame.f_locals.get("self")
+        if place(frame)[0] == SCRIPT_DIRECTORY and hasattr(script, "_version_locations"):
+            for top in script._version_locations:
+                for directory, below, names in os.walk(top):
+                    yield from (os.path.join(directory, n) for n in names if n.endswith(".py"))
+                    if not script.recursive_version_locations:
+                        below.clear()
+            return
 
 
 def script_files(exc: BaseException) -> Iterator[str]:

@@ -7,6 +7,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.util import CommandError
@@ -374,3 +375,32 @@ def test_an_alembic_that_is_too_old() -> None:
     assert outcome.status == exits.ENVIRONMENT
     assert "Alembic 1.9.4" in outcome.message
     assert outcome.hint.endswith('"alembic>=1.16"')
+
+
+@pytest.mark.parametrize("argv", [("heads",), ("upgrade", "head"), ("revision", "-m", "x")])
+@pytest.mark.parametrize(
+    "refers", [{"after": "gone"}, {"after": ("a1", "gone")}, {"depends_on": "gone"}]
+)
+def test_a_file_that_others_refer_to_is_missing(
+    project: Project, argv: tuple[str, ...], refers: dict[str, Any]
+) -> None:
+    project.revision("a1")
+    project.revision("b2", **refers)
+    done = project.run(*argv).check(1)
+    expected = "b2 (alembic/versions/b2_.py) refers to the revision gone, and no file has that"
+    assert f"Error: {expected}\nNext: bring the file of gone back" in done.stderr
+    assert "KeyError" not in done.stderr
+
+
+@pytest.mark.parametrize("argv", [("upgrade", "head"), ("revision", "-m", "x")])
+def test_two_files_with_one_id_are_not_two_heads(project: Project, argv: tuple[str, ...]) -> None:
+    project.revision("a1")
+    project.revision("b2", "a1")
+    copy = project.versions / "copy.py"
+    copy.write_text((project.versions / "a1_.py").read_text())
+    done = project.run(*argv).check(1)
+    expected = "The revision a1 is in 2 files: alembic/versions/a1_.py, alembic/versions/copy.py"
+    assert f"Error: {expected}\nNext: take the copy away" in done.stderr
+    copy.unlink()
+    project.revision("c3", "a1")  # these are
+    assert "merge heads" in project.run(*argv).check(1).stderr
