@@ -123,15 +123,27 @@ def missing_revision(exc: BaseException) -> tuple[str, str, str] | None:
 
 def revision_files(exc: BaseException) -> Iterator[str]:
     """The files in the versions directories of the ScriptDirectory that raised."""
+    script = _script_directory(exc)
+    for top in () if script is None else script._version_locations:
+        for directory, below, names in os.walk(top):
+            yield from (os.path.join(directory, n) for n in names if n.endswith(".py"))
+            if not script.recursive_version_locations:
+                below.clear()
+
+
+def known_revisions(exc: BaseException) -> list[str]:
+    """The ids and the labels that the ScriptDirectory knows, which did not find one."""
+    script = _script_directory(exc)
+    names = () if script is None else script.revision_map._revision_map
+    return [name for name in names if isinstance(name, str)]
+
+
+def _script_directory(exc: BaseException) -> Any:
     for frame in frames(exc):
-        script: Any = frame.f_locals.get("self")
+        script = frame.f_locals.get("self")
         if place(frame)[0] == SCRIPT_DIRECTORY and hasattr(script, "_version_locations"):
-            for top in script._version_locations:
-                for directory, below, names in os.walk(top):
-                    yield from (os.path.join(directory, n) for n in names if n.endswith(".py"))
-                    if not script.recursive_version_locations:
-                        below.clear()
-            return
+            return script
+    return None
 
 
 def script_files(exc: BaseException) -> Iterator[str]:
