@@ -199,7 +199,7 @@ func ping(ctx context.Context, pool *pgxpool.Pool) error {
 		err := pool.Ping(ctx)
 		if !errors.As(err, &refused) && (refused == nil || err == nil || !worthWaiting(err)) {
 			if err != nil {
-				return fmt.Errorf("session: the database does not answer: %w", err)
+				return explain(err, pool.Config().ConnConfig)
 			}
 			wait.end(ctx)
 			return nil

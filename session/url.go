@@ -39,6 +39,15 @@ type parameter struct {
 var errNotURL = errors.New("session: the database URL is not of the form " +
 	"postgresql://user:password@host:port/database")
 
+// pyshim/reflex_driver/unreachable.py says the same; tests/urls holds the two together.
+var (
+	errQuotes   = errors.New("session: the database URL is in quotes, which are for a shell and no part of a URL: take them off")
+	errSecondAt = errors.New("session: the database URL has a second @: " +
+		"an @ in the user or the password must be written %40 (a : is %3A, a / is %2F)")
+	errPort = errors.New("session: the database URL has a port that is not a number: " +
+		"write ...@host:5432/database; a : in the user must be written %3A")
+)
+
 const newLines = "\r\n"
 
 // trim cuts off what Python's strip() does: the new line of a secret's file.
@@ -50,6 +59,9 @@ func trim(s string) string {
 func splitURL(raw string) (*sqlURL, error) {
 	if !utf8.ValidString(raw) || strings.ContainsRune(raw, 0) {
 		return nil, errors.New("session: the database URL is not UTF-8 text")
+	}
+	if strings.HasPrefix(raw, `"`) || strings.HasPrefix(raw, "'") {
+		return nil, errQuotes
 	}
 	at := urlPattern.FindStringSubmatchIndex(raw)
 	if at == nil {
@@ -64,15 +76,13 @@ func splitURL(raw string) (*sqlURL, error) {
 	if m[1] == "postgresql+" {
 		return nil, errors.New("session: the database URL names no driver after the +")
 	}
-	if strings.Contains(u.host, "@") {
-		return nil, errors.New("session: the host of the database URL holds an @: " +
-			"write an @ of the user or the password as %40")
+	if strings.Contains(u.host+m[6], "@") {
+		return nil, errSecondAt
 	}
 	if at[2*6] >= 0 {
 		port, ok := pythonInt(m[6])
 		if !ok {
-			return nil, errors.New("session: the port of the database URL is not a number; " +
-				"a user or password with one of : / ? @ # needs them percent-encoded")
+			return nil, errPort
 		}
 		if port != 0 { // which is false in Python, so SQLAlchemy takes it as unset
 			u.port = strconv.Itoa(port)

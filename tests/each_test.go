@@ -146,7 +146,7 @@ func TestEach(t *testing.T) {
 	for _, pattern := range []string{
 		`(?m)^ok          lite0  <base> -> 0005  \d+\.\d\ds$`,
 		`(?m)^failed      pg7  <base> -> 0002  \d+\.\d\ds  ProgrammingError: .*"t3" already exists`,
-		`(?m)^failed      pg5  \d+\.\d\ds  The database can't be reached`,
+		`(?m)^failed      pg5  \d+\.\d\ds  The password for app was refused by 127.0.0.1:`,
 	} {
 		if !regexp.MustCompile(pattern).MatchString(run.stdout.String()) {
 			t.Errorf("stdout has no %s:\n%s", pattern, run.stdout.String())
@@ -154,7 +154,7 @@ func TestEach(t *testing.T) {
 	}
 	for _, text := range []string{
 		"pg7: INFO  [alembic.runtime.migration] Running upgrade 0002 -> 0003", "pg7: Error: ProgrammingError",
-		"failed: pg5: The database can't be reached", "Next: mend what failed, and give the same command with --each " + failed,
+		"failed: pg5: The password for app was refused", "Next: mend what failed, and give the same command with --each " + failed,
 	} {
 		if !strings.Contains(run.stderr.String(), text) {
 			t.Errorf("stderr has no %q:\n%s", text, run.stderr.String())

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"fmt"
 	neturl "net/url"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/reflex-dev/reflex-orm/session"
 	"github.com/reflex-dev/reflex-orm/tests/pgtest"
 	"github.com/reflex-dev/reflex-orm/tests/venv"
 )
@@ -48,6 +50,7 @@ func TestURLThatCannotWork(t *testing.T) {
 		{"psycopg", "/" + name + "?host=/nowhere/.s.PGSQL.5432", "?host=/directory&port=5432"},
 		{"psycopg2", parts.Host + "/" + name + "\nx", "line break"},
 		{"asyncpg", parts.Host + "/" + name + "%0Ax", "line break"},
+		{"psycopg2", parts.Host + "/nosuch", "There is no database nosuch on " + parts.Host},
 	} {
 		t.Run(bad.driver+"/"+bad.advice, func(t *testing.T) {
 			stderr, err := run(t, "postgresql+"+bad.driver+"://"+parts.User.String()+"@"+bad.rest)
@@ -96,4 +99,26 @@ func status(err error) int {
 		return exit.ExitCode()
 	}
 	return 0
+}
+
+// TestPasswordThatIsRefused: each driver says it in another way, and the server has
+// been reached.
+func TestPasswordThatIsRefused(t *testing.T) {
+	server := pgtest.Start(t, pgtest.HBA("local all all trust", "host all all 127.0.0.1/32 scram-sha-256"))
+	place := fmt.Sprintf("127.0.0.1:%d", server.Port)
+	p := newProject(t, "sqlite")
+	for _, driver := range drivers[2:] {
+		p.url = driver + "://app:wrong@" + place + "/postgres"
+		p.start(t, "current").wantError(t, 4, "^Error: The password for app was refused by "+place+"\nNext: check the user and the password")
+	}
+	p.url = "postgresql+psycopg://app@" + place + "/postgres"
+	p.start(t, "current").wantError(t, 4, "^Error: "+place+" asks for a password for app, and the URL has none")
+	_, err := session.OpenURL(t.Context(), "postgresql://app:wrong@"+place+"/postgres")
+	if err == nil || !strings.HasPrefix(err.Error(), "session: the password for app was refused: ") {
+		t.Errorf("session: %v", err)
+	}
+	_, err = session.OpenURL(t.Context(), server.URL("nosuch"))
+	if err == nil || !strings.HasPrefix(err.Error(), "session: there is no database nosuch: create it (createdb nosuch)") {
+		t.Errorf("session: %v", err)
+	}
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
-import difflib
 import logging
 import os
 import re
@@ -34,6 +33,8 @@ from . import (
     overview,
     secrets,
     status,
+    suggestions,
+    unnamed,
 )
 from .exits import Outcome
 from .guard import Guard
@@ -48,6 +49,20 @@ class Parser(argparse.ArgumentParser):
     """Refuses wrong usage by a UsageError, and prefers Alembic's options to ours."""
 
     ours: frozenset[str] = frozenset()  # options of this project
+    before: Parser | None = None  # whose options stand before the command, which this one is for
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None, **how: Any) -> Any:
+        """Refuse what is left over here, where it is known which command has left it."""
+        parsed, left = super().parse_known_args(args, namespace, **how)
+        if left:
+            above = ""
+            if self.before is not None and left[0] in self.before._option_string_actions:
+                above = self.before.prog
+            raise UsageError(
+                f"{self.prog}: unrecognized arguments: {' '.join(left)}",
+                suggestions.unknown_option(left, self, above),
+            )
+        return parsed, left
 
     def error(self, message: str) -> NoReturn:
         """What argparse does with wrong usage, but in a line, and with what may be meant."""
@@ -81,6 +96,8 @@ class CommandLine(alembic.config.CommandLine):
         branches.add_command(self.subparsers, program)
         initialize.add_options(self.subparsers.choices["init"])
         self._add_options()
+        for parser in self.subparsers.choices.values():
+            parser.before = self.parser  # type: ignore[attr-defined]
         for action in self.parser._actions:
             if action.dest == "version":
                 text = f"alembic {alembic.__version__}, run by {program} {version}"
@@ -96,9 +113,13 @@ class CommandLine(alembic.config.CommandLine):
                 for name in options.EACH:
                     if name in parsed:
                         option = f"--{name.replace('_', '-')}"
-                        self.parser.error(f"{option} goes with --each")
+                        raise UsageError(
+                            f"{self.program}: {option} goes with --each",
+                            "--each FILE runs the command on each database of FILE; "
+                            f"for one, leave {option} out; `{self.program} --help` says more",
+                        )
         except UsageError as exc:
-            return self._refused(exc)
+            return self._refused(exc, argv)
         except SystemExit:  # argparse has printed the help, or the version
             return Outcome()
         return parsed
@@ -113,6 +134,7 @@ class CommandLine(alembic.config.CommandLine):
             signals,
             whole=getattr(parsed, "traceback", False) or raiseerr,
             changes="changes_database" in parsed and not getattr(parsed, "sql", False),
+            named=_named(parsed),
         )
         try:
             toml, ini = self._inis_from_config(parsed)
@@ -150,18 +172,25 @@ class CommandLine(alembic.config.CommandLine):
             with (
                 branches.explained(config, self.program),
                 autogenerate.explained(options),
+                unnamed.refused(),
                 self._guard,
             ):
                 super().run_cmd(config, options)
 
-    def _refused(self, exc: UsageError) -> Outcome:
+    def _refused(self, exc: UsageError, argv: Sequence[str]) -> Outcome:
         unknown = re.match(rf"{re.escape(self.parser.prog)}: .*invalid choice: '([^']*)'", str(exc))
         if unknown is None:
             return Outcome(exits.USAGE, str(exc), exc.hint)
-        meant = difflib.get_close_matches(unknown[1], self.subparsers.choices, 1)
+        first = argv[0].partition("=")[0] if argv else ""
+        known = self.parser._option_string_actions
+        if first[:2] == "--" and first not in known and not self.parser._get_option_tuples(first):
+            # What was taken for a command is its value.
+            hint = f"an option of a command stands after it: `{self.program} COMMAND {first}`"
+            return Outcome(exits.USAGE, f"{self.program}: unrecognized option {first}", hint)
+        meant = suggestions.nearest(unknown[1], self.subparsers.choices)
         hint = f"`{self.parser.prog} --help` lists the commands"
         if meant:
-            hint = f"is it `{self.parser.prog} {meant[0]}`? {hint}"
+            hint = f"is it `{self.parser.prog} {meant}`? {hint}"
         return Outcome(exits.USAGE, f"{self.parser.prog} has no command {unknown[1]}", hint)
 
     def _add_aliases(self) -> None:
@@ -206,6 +235,13 @@ class CommandLine(alembic.config.CommandLine):
                 if name not in options.READING:
                     parser.set_defaults(changes_database=True)
                     options.add_changing(add)
+
+
+def _named(parsed: argparse.Namespace) -> str:
+    """The revision that the command line names, or ""."""
+    given = [getattr(parsed, name, None) for name in ("revision", "revisions", "rev")]
+    words = [word for g in given if g for word in ([g] if isinstance(g, str) else g)]
+    return str(words[0]) if words else ""
 
 
 def _adder(parser: Any, group: argparse._ArgumentGroup) -> Callable[..., None]:

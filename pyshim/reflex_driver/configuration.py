@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from alembic.util import CommandError
 
+from .usage import UsageError
+
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
@@ -84,6 +86,12 @@ def sources(config: Config) -> str:
     return f"Configuration: {', '.join(files) or 'none, but env.py'}\nDatabase URL: {url}"
 
 
+class NoProjectError(CommandError):
+    """There is no configuration here; `hint` is the next step where it is known."""
+
+    hint = ""
+
+
 @contextmanager
 def completed(config: Config, options: Namespace) -> Iterator[str]:
     """Complete `config` for the length of a run, and say where it comes from.
@@ -109,8 +117,12 @@ def completed(config: Config, options: Namespace) -> Iterator[str]:
         try:
             yield description
         except CommandError as exc:
-            if missing and "script_location" in str(exc):
-                raise CommandError(_nothing_here(options)) from exc
+            if "script_location" not in str(exc):
+                raise
+            if missing:
+                raise _nothing_here(options) from exc
+            if misnamed:
+                raise _no_section(config) from exc
             raise
 
 
@@ -153,14 +165,30 @@ def _is_file(name: str | None) -> bool:
     return name is not None and os.path.isfile(name)
 
 
-def _nothing_here(options: Namespace) -> str:
+def _nothing_here(options: Namespace) -> Exception:
     if options.config:
-        named = ", ".join(options.config)
-        return f"There is no configuration file {named}."
+        return UsageError(f"There is no configuration file {', '.join(options.config)}.")
     if "ALEMBIC_CONFIG" in os.environ:
         named = os.environ["ALEMBIC_CONFIG"]
-        return f"ALEMBIC_CONFIG names {named}, and there is no such file."
-    return (
-        f"Neither alembic.ini, nor [tool.alembic] in pyproject.toml, nor alembic/env.py "
-        f"in {Path.cwd()}."
+        return CommandError(f"ALEMBIC_CONFIG names {named}, and there is no such file.")
+    here = Path.cwd()
+    error = NoProjectError(
+        f"Neither alembic.ini, nor [tool.alembic] in pyproject.toml, nor alembic/env.py in {here}."
+    )
+    for depth, directory in enumerate(here.parents, 1):
+        if any(
+            (directory / name).is_file() for name in ("alembic.ini", SCRIPT_DIRECTORY / "env.py")
+        ):
+            up = "/".join([".."] * depth)
+            error.hint = f"the project is in {directory}: go there, or give -C {up}"
+            break
+    return error
+
+
+def _no_section(config: Config) -> UsageError:
+    name, parser = config.config_ini_section, config.file_config
+    found = [s for s in parser.sections() if parser.has_option(s, "script_location")]
+    return UsageError(
+        f"-n names the section {name}, which {config.config_file_name} does not have",
+        f"those with a script_location: {', '.join(found)}" if found else "",
     )

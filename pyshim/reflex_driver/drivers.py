@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# What `pip install` calls the drivers whose module has another name.
+# What PyPI calls the drivers whose module has another name.
 _PACKAGES = {
     "psycopg": "psycopg[binary]",
     "psycopg2": "psycopg2-binary",
@@ -14,7 +14,7 @@ _PACKAGES = {
 
 
 def package(module: str) -> str:
-    """Return what to give to `pip install` for a driver's module."""
+    """Return what PyPI calls the package of a driver's module."""
     return _PACKAGES.get(module, module)
 
 

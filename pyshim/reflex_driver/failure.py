@@ -18,7 +18,19 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import blockers, drivers, exits, internals, secrets, url
+from . import (
+    blockers,
+    drivers,
+    exits,
+    installing,
+    internals,
+    refusal,
+    secrets,
+    suggestions,
+    unreachable,
+    url,
+    versions,
+)
 from .exits import Outcome
 from .signals import VERBS
 from .usage import UsageError
@@ -41,6 +53,7 @@ class Run:
     changes: bool = False  # the command was to change a database
     stays: bool = False  # the database does not take back what a revision did
     in_the_way: str = ""  # who kept the last statement waiting, as a sentence
+    named: str = ""  # the revision of the command line
     shown: bool = False  # the project's own sys.excepthook has shown the exception
 
 
@@ -73,20 +86,16 @@ def missing_alembic(exc: Exception) -> Outcome:
         hint = "raise the limit of its memory: `ulimit -v` shows it"
         return Outcome(exits.ENVIRONMENT, f"{message}there is not enough memory", hint)
     if isinstance(exc, ModuleNotFoundError) and found is None:
-        return Outcome(exits.ENVIRONMENT, f"{message}{exc}", _pip(name))
+        return Outcome(exits.ENVIRONMENT, f"{message}{exc}", installing.command(name))
     text = "".join(traceback.format_exception_only(exc)).strip()
-    return Outcome(exits.ENVIRONMENT, message + text, _pip("alembic", "--force-reinstall "))
+    return Outcome(exits.ENVIRONMENT, message + text, installing.command("alembic", anew=True))
 
 
 def old_alembic(version: str, oldest: tuple[int, ...]) -> Outcome:
     """Alembic is there, and older than what the driver is written for."""
     least = ".".join(map(str, oldest))
     message = f"Alembic {version} of {sys.prefix} is too old: {least} or later is needed"
-    return Outcome(exits.ENVIRONMENT, message, _pip(f"alembic>={least}"))
-
-
-def _pip(requirement: str, options: str = "") -> str:
-    return f'"{sys.executable}" -m pip install {options}"{requirement}"'
+    return Outcome(exits.ENVIRONMENT, message, installing.command(f"alembic>={least}"))
 
 
 def _signalled(exc: BaseException, run: Run) -> Outcome | None:
@@ -162,10 +171,12 @@ def _driver(exc: BaseException) -> Outcome | None:
     """A DBAPI that is not installed."""
     if isinstance(exc, ImportError) and internals.came_through(exc, *internals.IMPORT_DRIVER):
         message = f"The database driver can't be imported: {exc}"
-        return Outcome(exits.ENVIRONMENT, message, _pip(drivers.package(drivers.module_of(exc))))
+        return Outcome(
+            exits.ENVIRONMENT, message, installing.command(drivers.package(drivers.module_of(exc)))
+        )
     if "greenlet library is required" in _text(exc) or getattr(exc, "name", None) == "greenlet":
         message = f"An async driver needs greenlet: {exc}"
-        return Outcome(exits.ENVIRONMENT, message, _pip("sqlalchemy[asyncio]"))
+        return Outcome(exits.ENVIRONMENT, message, installing.command("sqlalchemy[asyncio]"))
     return None
 
 
@@ -194,6 +205,12 @@ def _url(exc: BaseException) -> Outcome | None:
     if "dialects:driver" in text:
         message = "sqlalchemy.url is still Alembic's example, and REFLEX_DB_URL is not set"
         return Outcome(exits.DATABASE, message, _URL_HINT)
+    written = internals.url_text(exc)
+    if written is not None:  # SQLAlchemy's own text may repeat it
+        wrong = unreachable.of_text(written)
+        if wrong is not None:
+            return Outcome(exits.DATABASE, f"The database URL {wrong}", _URL_HINT)
+        text = "Could not parse it as a SQLAlchemy URL"
     text = url.advice(exc) or text
     return Outcome(exits.DATABASE, f"The database URL can't be used: {text}", _URL_HINT)
 
@@ -210,8 +227,15 @@ def _connection(exc: BaseException) -> Outcome | None:
     )
     if "sqlite3." in text:
         hint = "check the path in REFLEX_DB_URL: the directory must be there, and writable"
-    text = url.advice(exc) or text
-    return Outcome(exits.DATABASE, f"The database can't be reached: {text}", hint)
+    if isinstance(exc, TypeError) or "invalid connection option" in text:  # of a parameter
+        return Outcome(exits.DATABASE, f"The database URL can't be used: {text}", _URL_HINT)
+    wrong = url.advice(exc)
+    if wrong == unreachable.SECOND_AT:
+        return Outcome(exits.DATABASE, f"The database URL {wrong}", _URL_HINT)
+    refused = None if wrong else refusal.explain(exc, text)
+    if refused is not None:
+        return Outcome(exits.DATABASE, *refused)
+    return Outcome(exits.DATABASE, f"The database can't be reached: {wrong or text}", hint)
 
 
 def _configuration(exc: BaseException) -> Outcome | None:
@@ -237,8 +261,14 @@ def _configuration(exc: BaseException) -> Outcome | None:
 
 def _failed(exc: BaseException, run: Run) -> Outcome:
     text = _plain(exc)
+    files = versions.explain(exc)
+    if files is not None:
+        return Outcome(exits.FAILED, *files)
     if internals.named(exc, "alembic", "CommandError"):
-        return Outcome(exits.FAILED, text, _next_step(text, run.program))
+        step = getattr(exc, "hint", "") or _next_step(text, run.program)
+        known = internals.known_revisions(exc) if f"by '{run.named}'" in text else []
+        meant = suggestions.nearest(run.named, ["head", "heads", "base", *known])
+        return Outcome(exits.FAILED, text, f"is it {meant}? {step}" if known and meant else step)
     name = type(exc).__qualname__
     if isinstance(exc, SyntaxError):
         # Its own text is all there is to see; the frames are Alembic's.
@@ -259,6 +289,9 @@ def _next_step(message: str, db: str) -> str:
     steps = {
         "Can't locate revision": f"`{db} history` lists the revisions of this project. If the "
         "database is ahead of it, update the checkout",
+        "Relative revision": f"there are fewer. `{db} history -i` shows where the database stands",
+        "does not provide a MetaData": "env.py has to import the models, and to give their "
+        "MetaData to context.configure: target_metadata = Base.metadata",
         "Multiple head revisions": f"{joined}, `{db} upgrade heads` applies them all",
         "Multiple heads": joined,
         "Target database is not up to date": f"`{db} upgrade head` first",

@@ -8,6 +8,7 @@ supported versions for each of them. CONTRIBUTING.md says what breaks without ea
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,18 @@ READING_URL = ("_parse_url", "make_url", "_get_entrypoint", "_assert_value", "cr
 CREATING_ENGINE = ("make_url", "create_engine", "create_async_engine")
 # What create_engine(None) says; the second before SQLAlchemy 2.0.
 NO_URL = ("got None", "'NoneType' object has no attribute '_instantiate_plugins'")
+MAKE_URL = "make_url"  # has the URL's text in the local variable `name_or_url`
 CONNECT_ARGS = "create_connect_args"  # has the URL in the local variable `url`
 
 RUN_MIGRATIONS = ("alembic.runtime.migration", "run_migrations")
 READ_REVISION = ("alembic.script.base", "_from_path")  # has the file in the local variable `path`
+# Both look up what a revision refers to. The first has it in the local variable `rev`, the
+# second in `revision`. A comprehension in it is a function of its own before Python 3.12.
+RELATING = {
+    ("alembic.script.revision", "_revision_map"): "rev",
+    ("alembic.script.revision", "_add_depends_on"): "revision",
+}
+SCRIPT_DIRECTORY = "alembic.script.base"  # has a ScriptDirectory in the local variable `self`
 READ_SCRIPT_DIRECTORY = ("alembic.script.base", "from_config")
 ENV_MODULE = "env_py"  # the name of env.py as a module
 READ_CONFIG = "alembic.config"
@@ -103,6 +112,43 @@ def revision_file(exc: BaseException) -> str | None:
     return None
 
 
+def missing_revision(exc: BaseException) -> tuple[str, str, str] | None:
+    """The revision that has no file, the one that refers to it, and that one's file."""
+    if not isinstance(exc, KeyError):
+        return None
+    for frame in reversed(list(steps(exc))):
+        variable = RELATING.get(place(frame))
+        script = frame.f_locals.get(variable or "")
+        if script is not None:
+            return str(exc.args[0]), str(script.revision), str(script.path)
+    return None
+
+
+def revision_files(exc: BaseException) -> Iterator[str]:
+    """The files in the versions directories of the ScriptDirectory that raised."""
+    script = _script_directory(exc)
+    for top in () if script is None else script._version_locations:
+        for directory, below, names in os.walk(top):
+            yield from (os.path.join(directory, n) for n in names if n.endswith(".py"))
+            if not script.recursive_version_locations:
+                below.clear()
+
+
+def known_revisions(exc: BaseException) -> list[str]:
+    """The ids and the labels that the ScriptDirectory knows, which did not find one."""
+    script = _script_directory(exc)
+    names = () if script is None else script.revision_map._revision_map
+    return [name for name in names if isinstance(name, str)]
+
+
+def _script_directory(exc: BaseException) -> Any:
+    for frame in frames(exc):
+        script = frame.f_locals.get("self")
+        if place(frame)[0] == SCRIPT_DIRECTORY and hasattr(script, "_version_locations"):
+            return script
+    return None
+
+
 def script_files(exc: BaseException) -> Iterator[str]:
     """The files of the script directory that were on the way to the exception."""
     for frame in frames(exc):
@@ -135,6 +181,14 @@ def url_in_use(exc: BaseException) -> Any:
     for frame in frames(exc):
         if frame.f_code.co_name == CONNECT_ARGS and "url" in frame.f_locals:
             return frame.f_locals["url"]
+    return None
+
+
+def url_text(exc: BaseException) -> str | None:
+    """The text of which SQLAlchemy was making a URL, if it was."""
+    for frame in frames(exc):
+        if frame.f_code.co_name == MAKE_URL and isinstance(frame.f_locals.get("name_or_url"), str):
+            return str(frame.f_locals["name_or_url"])
     return None
 
 

@@ -25,6 +25,8 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
+from . import unreachable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -191,4 +193,13 @@ def _forms_of(url: str) -> set[str]:
             # database's place; configparser shows all that follows a lone %.
             parts = re.split(r"[@/:?#&]", plain) + re.findall(r"(?=(%.*))", plain, re.DOTALL)
             forms.update(part for part in parts if len(part) >= 6)
-    return forms - {""}
+    return forms - {""} | set(_taken_for_hosts(url))
+
+
+def _taken_for_hosts(url: str) -> Iterator[str]:
+    """What SQLAlchemy takes for a host or a port, and is a part of a password with an @ in it.
+
+    It is masked as a whole. A short part by itself may be a word of any text.
+    """
+    host, _, port = unreachable.place(url).partition(":")
+    yield from (part for part in (host, port) if "@" in part)

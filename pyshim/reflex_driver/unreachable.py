@@ -1,7 +1,9 @@
-"""Ways to write a host that SQLAlchemy hands to the driver as it is, where it can't work.
+"""Ways to write a URL that can't work.
 
-reflex_orm uses it too. session/unreachable.go says the same of a Go service's URL;
-tests/urls holds the two together.
+SQLAlchemy can't read it, or hands the driver a host that is none. reflex_orm uses it
+too. session/url.go and session/unreachable.go say the same of a Go service's URL;
+tests/urls holds them together. What is said holds no part of the URL, because that may
+be a part of the password.
 """
 
 from __future__ import annotations
@@ -31,8 +33,44 @@ _PORTS = (
 )
 _FILE = "a socket is named by its directory and port: write ?host=/directory&port=5432"
 
+# These three follow a name for the URL.
+QUOTES = "is in quotes, which are for a shell and no part of a URL: take them off"
+SECOND_AT = (
+    "has a second @: an @ in the user or the password must be written %40 (a : is %3A, a / is %2F)"
+)
+PORT = (
+    "has a port that is not a number: write ...@host:5432/database; "
+    "a : in the user must be written %3A"
+)
+
+# As SQLAlchemy splits a URL, up to the host and the port (sqlalchemy/engine/url.py, _parse_url).
+_PLACE = re.compile(r"[\w+]+://(?:[^:/]*(?::[^@]*)?@)?([^/?]*)")
+
 _HOST_AND_PORT = re.compile(r"[^/:\[]+:[0-9]+")
 _SOCKET_FILE = re.compile(r"/(?:.*/)?\.s\.PGSQL\.[0-9]+")
+
+
+def of_text(text: str) -> str | None:
+    """Say what is wrong with a URL that SQLAlchemy can't read, or takes for another's."""
+    if text[:1] in ("'", '"'):
+        return QUOTES
+    found = place(text)
+    if "@" in found:
+        return SECOND_AT
+    if found.startswith("[") and "]" not in found:
+        return None
+    port = found.rpartition("]")[2].partition(":")[2]
+    try:
+        int(port or "0")
+    except ValueError:
+        return PORT
+    return None
+
+
+def place(text: str) -> str:
+    """What SQLAlchemy takes for the host and the port of a URL; "" where it finds none."""
+    match = _PLACE.match(text)
+    return "" if match is None else match[1]
 
 
 def of_url(url: URL) -> str | None:

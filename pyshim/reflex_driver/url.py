@@ -15,6 +15,10 @@ def advice(exc: BaseException) -> str | None:
     if connecting is not None:
         dialect, parameters = connecting
         name = parameters.get("dbname") or parameters.get("database") or ""
+        host = parameters.get("host") or ""
+        # What comes after the @ of a password may be a host's name: ss/word@host/database.
+        if "@" in str(host) or (host and "@" in str(name)):
+            return unreachable.SECOND_AT
         if isinstance(name, str) and ("\n" in name or "\r" in name):
             return "the database's name has a line break inside; the URL must be one line"
         return unreachable.of_parameters(dialect.driver, parameters)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
+from . import refusal, url
 from .progress import Progress, duration, pause, say
 from .sockets import limited, opened_from_now_on
 
@@ -28,12 +29,6 @@ _PAUSE = 0.5  # between two attempts, in seconds, at the most
 # The least time that one attempt is given, in seconds. A PgBouncer without a server does not
 # refuse, and lets its client wait.
 _LEAST = 10.0
-
-# What a server says that runs, and that goes on saying it. A driver in C gives
-# no more than the text, which may be in another language: then the wait is long.
-_FINAL_STATES = ("28", "3D")  # SQLSTATE: authorization, no such database
-_FINAL_NUMBERS = (1044, 1045, 1049, 1698)  # MySQL's, the same
-_FINAL_TEXTS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password")
 
 
 class Wait:
@@ -75,7 +70,7 @@ class Wait:
                     with limited(max(rest, _LEAST), sockets):
                         return self._attempt(engine)
                 except Exception as exc:
-                    if not self._waits or not _is_of_server(exc, engine) or _is_final(exc):
+                    if not self._waits or not _is_of_server(exc, engine) or _is_lasting(exc):
                         raise
                     now = time.monotonic()
                     if deadline is None:  # from the first refusal, or while there is no answer
@@ -112,15 +107,6 @@ def _is_of_server(exc: Exception, engine: Engine) -> bool:
     )
 
 
-def _is_final(exc: Any) -> bool:
-    """Whether the server has refused for a reason that time does not mend."""
-    if isinstance(exc.__cause__, OSError):
-        return False
-    state = getattr(exc, "sqlstate", None) or getattr(exc, "pgcode", None) or ""
-    number = exc.args[0] if exc.args else None
-    text = str(exc)
-    return (
-        str(state).startswith(_FINAL_STATES)
-        or number in _FINAL_NUMBERS
-        or any(final in text for final in _FINAL_TEXTS)
-    )
+def _is_lasting(exc: BaseException) -> bool:
+    """Whether time does not mend it: what the server says, or what is wrong with the URL."""
+    return refusal.is_final(exc) or url.advice(exc) is not None

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy.engine import URL, Dialect
 
 from reflex_driver.drivers import module_of, package
+from reflex_driver.installing import command
 
 from ._errors import MissingDriverError, WrongDriverError
 from ._urls import ARGUMENT, ASYNC_VARIABLE, VARIABLE, dialect_class, display
@@ -53,7 +54,7 @@ def must_be_installed(url: URL, origin: str) -> Iterator[None]:
         raise MissingDriverError(
             f"{origin} starts with {url.drivername}://, which needs the Python package "
             f"{module}, and it cannot be imported ({error}). Install it with\n"
-            f"    pip install '{package(module)}'",
+            f"    {command(package(module))}",
             name=module,
         ) from error
 

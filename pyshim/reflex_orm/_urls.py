@@ -63,20 +63,19 @@ def _parse(value: str | URL, origin: str) -> URL:
     text = value.strip() if isinstance(value, str) else ""  # the newline of a secret's file
     try:
         parsed = make_url(text or value)
-    except (ArgumentError, ValueError):  # ValueError: a port that is not a number
+    except (ArgumentError, ValueError):  # ValueError: a port
         parsed = None
     # Raised out here so that SQLAlchemy's error, which may quote the value, is not its context.
+    wrong = unreachable.of_text(text) if parsed is None else None
+    if parsed is not None and "@" in (parsed.host or ""):
+        wrong = unreachable.SECOND_AT
+    if wrong is not None:
+        raise URLError(f"{origin} {wrong}.")
     if parsed is None:
         raise URLError(
             f"{origin} is not a SQLAlchemy URL. Write it as\n    {_EXAMPLE}\n"
             "with special characters in the user and the password percent-encoded "
             "(@ is %40, : is %3A, / is %2F)."
-        )
-    if "@" in (parsed.host or ""):
-        # SQLAlchemy ends the password at the first @: the rest of it would be taken for a host.
-        raise URLError(
-            f"{origin} has a second @ before its host. "
-            "An @ in the user or the password must be written %40."
         )
     if parsed.drivername.partition("+")[0] == "postgres":
         correct = parsed.set(drivername=parsed.drivername.replace("postgres", "postgresql", 1))

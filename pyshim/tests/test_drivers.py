@@ -1,6 +1,7 @@
 """Drivers: sync or async, installed or not, and what to write instead."""
 
 import asyncio
+import sys
 
 import pytest
 from sqlalchemy import URL, text
@@ -86,10 +87,14 @@ def test_one_psycopg_url_serves_both(
 @pytest.mark.parametrize(
     ("module", "url", "command"),
     [
-        ("psycopg", "postgresql+psycopg://ada:secret@db/shop", "pip install 'psycopg[binary]'"),
-        ("psycopg2", "postgresql+psycopg2://ada:secret@db/shop", "pip install 'psycopg2-binary'"),
-        ("pymysql", "mysql+pymysql://ada:secret@db/shop", "pip install 'PyMySQL'"),
-        ("MySQLdb", "mysql://ada:secret@db/shop", "pip install 'mysqlclient'"),
+        ("psycopg", "postgresql+psycopg://ada:secret@db/shop", '-m pip install "psycopg[binary]"'),
+        (
+            "psycopg2",
+            "postgresql+psycopg2://ada:secret@db/shop",
+            '-m pip install "psycopg2-binary"',
+        ),
+        ("pymysql", "mysql+pymysql://ada:secret@db/shop", '-m pip install "PyMySQL"'),
+        ("MySQLdb", "mysql://ada:secret@db/shop", '-m pip install "mysqlclient"'),
     ],
 )
 def test_a_missing_driver_names_the_pip_command(
@@ -107,7 +112,7 @@ def test_a_missing_driver_names_the_pip_command(
         """,
         REFLEX_DB_URL=url,
     )
-    assert printed.endswith(f"    {command}\n")
+    assert printed.endswith(f'    "{sys.executable}" {command}\n')
     assert "secret" not in printed
 
 
@@ -130,7 +135,7 @@ def test_a_missing_async_driver_names_the_pip_command(
         """,
         REFLEX_DB_URL=f"{database}+{module}:///shop",
     )
-    assert printed.endswith(f"    pip install '{module}'\n")
+    assert printed.endswith(f'    "{sys.executable}" -m pip install "{module}"\n')
 
 
 def test_outside_an_event_loop_asession_says_so() -> None:

@@ -74,8 +74,10 @@ def test_an_argument_comes_before_the_variable(monkeypatch: pytest.MonkeyPatch) 
     ("value", "message"),
     [
         (f"ada:{SECRET}@db/shop", "is not a SQLAlchemy URL"),
-        (f"postgresql://ada:x@db:{SECRET}/shop", "is not a SQLAlchemy URL"),
-        (f"postgresql://ada:x@{SECRET}@db/shop", "must be written %40"),
+        (f"postgresql://ada:x@db:{SECRET}/shop", "has a port that is not a number: "),
+        (f"postgresql://ada:x@{SECRET}@db/shop", "has a second @: .* must be written %40"),
+        (f"postgresql://ada:x@y:{SECRET}@db/shop", "has a second @: .* must be written %40"),
+        (f"'postgresql://ada:{SECRET}@db/shop'", "is in quotes, .*: take them off"),
         (
             f"postgres://ada:{SECRET}@db/shop",
             r"postgresql:// instead: postgresql://ada:\*\*\*@db/shop",

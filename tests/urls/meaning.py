@@ -177,7 +177,9 @@ def meaning(text: str) -> Meaning:
     try:
         url = make_url(text)
     except Exception as e:
-        return {"error": type(e).__name__}
+        return {"error": type(e).__name__, "advice": unreachable.of_text(text) or ""}
+    if "@" in (url.host or ""):
+        return {"error": "SecondAt", "advice": unreachable.of_text(text)}
     if url.get_backend_name() not in ("postgresql", "postgres"):
         return {"error": "NotPostgres", "dialect": url.get_backend_name()}
     if unreachable.of_url(url):

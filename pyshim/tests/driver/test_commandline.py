@@ -1,6 +1,7 @@
 """The command line: what is accepted, what is refused, and what a run's end does."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ def refused(command: CommandLine, *argv: str) -> Outcome:
         (["upgarde", "head"], "reflex db has no command upgarde"),
         (["-q"], "reflex db: a command is missing"),
         (["upgrade"], "reflex db upgrade: the following arguments are required: revision"),
-        (["upgrade", "head", "--nosuch"], "reflex db: unrecognized arguments: --nosuch"),
+        (["upgrade", "head", "--nosuch"], "reflex db upgrade: unrecognized arguments: --nosuch"),
         (["upgrade", "head", "--wait"], "reflex db upgrade: --wait needs a value"),
         (["upgrade", "head", "--wait", "soon"], "--wait 'soon' is not a time such as 500ms, 30s"),
         (["upgrade", "head", "--lock-timeout=-1"], "--lock-timeout '-1' is not a time"),
@@ -370,3 +371,91 @@ assert threading.active_count() == 1
     done: Done = with_env(project, look).run("current")
     done.check()
     assert os.path.exists(project.directory)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message", "hint"),
+    [
+        (
+            "upgrade head --waitt 3s",
+            "db upgrade: unrecognized arguments: --waitt 3s",
+            "is it --wait?",
+        ),
+        ("init --modles x", "db init: unrecognized arguments: --modles", r"is it --models\?"),
+        ("upgrade head extra", "db upgrade: unrecognized arguments: extra", "`reflex db upgrade -"),
+        (
+            "upgrade head -x a=b",
+            "unrecognized arguments: -x a=b",
+            "before the command: `reflex db -x",
+        ),
+        ("--waitt 3s upgrade head", "unrecognized option --waitt", "COMMAND --waitt`"),
+        (
+            "--nosuch upgrade head",
+            "reflex db: unrecognized arguments: --nosuch",
+            "`reflex db --help",
+        ),
+        ("upgrade head --report r", "--report goes with --each", "--each FILE runs the command on"),
+        (
+            "-n nope heads",
+            "the section nope, which alembic.ini does not have",
+            "those .*: alembic$",
+        ),
+        ("-c nope.ini heads", "There is no configuration file nope.ini", ""),
+    ],
+)
+def test_wrong_usage_names_what_may_be_meant(
+    project: Project, argv: str, message: str, hint: str
+) -> None:
+    project.write("alembic.ini", "[alembic]\nscript_location = alembic\n")
+    done = project.run(*argv.split()).check(2)
+    assert message in done.stderr
+    assert re.search(hint and f"^Next: .*{hint}", done.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        ("upgrade haed", "is it head? `reflex db history` lists"),
+        ("stamp haed", "is it head? "),
+        ("show abc124", "is it abc123? "),
+        ("upgrade nosuch", "`reflex db history` lists"),
+        ("downgrade -100", "there are fewer. `reflex db history -i` shows"),
+        ("downgrade -5", "there are fewer. "),
+        ("upgrade +5", "there are fewer. "),
+        ("revision -m x --autogenerate", "env.py has to import the models, and "),
+        ("check", "env.py has to import the models, and "),
+    ],
+)
+def test_a_revision_that_is_not_there(project: Project, argv: str, hint: str) -> None:
+    project.revision("abc123")
+    project.run("upgrade", "head").check()
+    assert f"\nNext: {hint}" in project.run(*argv.split()).check(1).stderr
+
+
+def test_below_a_project_its_place_is_named(project: Project) -> None:
+    below = project.directory / "src" / "shop"
+    below.mkdir(parents=True)
+    done = fork(lambda: reflex_driver.main("reflex db", "1", "", "heads"), below).check(1)
+    assert (
+        f"Next: the project is in {project.directory}: go there, or give -C ../..\n" in done.stderr
+    )
+
+
+@pytest.mark.parametrize("command", ["upgrade head", "current", "status"])
+def test_a_place_for_a_name_needs_a_name(project: Project, command: str) -> None:
+    """SQLite would make a file `{}.db`."""
+    project.revision("a1")
+    url = f"sqlite:///{project.directory}/{{}}.db"
+    done = project.run(*command.split(), REFLEX_DB_URL=url).check(2)
+    assert "Error: REFLEX_DB_URL has a {}, for a database's name" in done.stderr
+    assert not (project.directory / "{}.db").exists()
+
+
+def test_a_place_that_env_py_fills_is_the_projects(project: Project) -> None:
+    env = project.directory / "alembic" / "env.py"
+    fill = '.replace("{}", context.get_x_argument(as_dictionary=True)["tenant"])'
+    env.write_text(env.read_text().replace('"sqlalchemy.url")', f'"sqlalchemy.url"){fill}'))
+    project.revision("a1")
+    url = f"sqlite:///{project.directory}/{{}}.db"
+    project.run("-x", "tenant=one", "upgrade", "head", REFLEX_DB_URL=url).check()
+    assert (project.directory / "one.db").exists()

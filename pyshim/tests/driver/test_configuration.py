@@ -11,6 +11,7 @@ from alembic.config import CommandLine, Config
 from alembic.util import CommandError
 
 from reflex_driver import configuration
+from reflex_driver.usage import UsageError
 
 from .running import Project
 
@@ -153,7 +154,7 @@ def test_a_file_that_is_named_and_is_not_there(
         monkeypatch.setenv("ALEMBIC_CONFIG", "nosuch.ini")
     missing = CommandError("No 'script_location' key found in configuration")
     with (
-        pytest.raises(CommandError, match=r"nosuch\.ini"),
+        pytest.raises(UsageError if argv else CommandError, match=r"nosuch\.ini"),
         completed(project, *argv),
     ):
         raise missing

@@ -1,14 +1,17 @@
 """What an exception means: real ones of SQLAlchemy, Alembic and the drivers."""
 
+import asyncio
 import os
+import re
 import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.util import CommandError
-from sqlalchemy import create_engine, engine_from_config, text
+from sqlalchemy import URL, create_engine, engine_from_config, make_url, text
 from sqlalchemy.pool import NullPool
 
 from reflex_driver import exits, failure
@@ -100,14 +103,18 @@ def test_a_driver_that_is_not_installed_is_3(url: str, package: str) -> None:
         ("postgres://u@h/d", "The database URL starts with postgres://"),
         ("driver://user:pass@localhost/dbname", "sqlalchemy.url is still Alembic's example"),
         ("postgresql+nodriver://u@h/d", "The database URL can't be used: "),
-        ("postgresql://u@h:port/d", "The database URL can't be used: "),
+        ("postgresql://u:pa@s5:x@h/d", "The database URL has a second @: "),
+        ("postgresql://u:pa/s5@h:port/d", "The database URL has a port that is not a number: "),
+        ("'postgresql://u:s5@h/d'", "The database URL is in quotes, "),
+        ('"sqlite:///s5.db"', "The database URL is in quotes, "),
     ],
 )
 def test_a_url_that_can_not_be_read_is_4(url: str | None, message: str) -> None:
-    outcome = described(lambda: create_engine(url))  # type: ignore[arg-type]
+    outcome = described(lambda: create_engine(url).connect())  # type: ignore[arg-type]
     assert outcome.status == exits.DATABASE
     assert outcome.message.startswith(message)
     assert outcome.hint
+    assert "s5" not in outcome.message + outcome.hint
 
 
 def test_a_url_that_is_not_set_is_4() -> None:
@@ -132,6 +139,63 @@ def test_a_server_that_is_not_there_is_4() -> None:
     outcome = described(lambda: create_engine(url, poolclass=NullPool).connect())
     assert outcome.status == exits.DATABASE
     assert "--wait 60s waits for one that is starting" in outcome.hint
+
+
+DRIVERS = ("psycopg", "psycopg2", "asyncpg", "pg8000")
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("rest", ["u:pa@s5@127.0.0.1:1/d", "u:pa@s5/w6@127.0.0.1:1/d"])
+def test_a_second_at_is_named_whatever_the_driver_says(driver: str, rest: str) -> None:
+    """The driver names the host, which is a part of the password."""
+    pytest.importorskip(driver)
+    outcome = described(lambda: connected(f"postgresql+{driver}://{rest}"))
+    assert outcome.status == exits.DATABASE
+    assert outcome.message.startswith("The database URL has a second @: ")
+    assert not re.search("s5|w6", outcome.message + outcome.hint + outcome.traceback)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_a_server_refuses_has_a_sentence_of_its_own(pg_url: URL, driver: str) -> None:
+    """A server that answers has been reached."""
+    pytest.importorskip(driver)
+    url = pg_url.set(drivername=f"postgresql+{driver}")
+    place = f"{url.host}:{url.port}"
+    for wrong, message, hint in (
+        (
+            url.set(database="no such"),
+            f"There is no database no such on {place}",
+            f"`createdb -h {url.host} -p {url.port} -U {url.username} 'no such'`, "
+            'or CREATE DATABASE "no such"; in SQL',
+        ),
+        (url.set(username="nobody"), f"{place} refused the connection: ", "check the user"),
+    ):
+        outcome = described(lambda wrong=wrong: connected(wrong))  # type: ignore[misc]
+        assert outcome.status == exits.DATABASE
+        assert outcome.message.startswith(message)
+        assert hint in outcome.hint
+
+
+def connected(url: str | URL) -> None:
+    """Connect as a program does, with a driver of either kind."""
+    if make_url(url).get_dialect().is_async:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        async def connect() -> None:
+            async with create_async_engine(url, poolclass=NullPool).connect():
+                pass
+
+        asyncio.run(connect())
+    else:
+        create_engine(url, poolclass=NullPool).connect().close()
+
+
+def test_a_parameter_that_the_driver_does_not_know_is_the_urls() -> None:
+    pytest.importorskip("psycopg")
+    outcome = described(lambda: connected("postgresql+psycopg://u@127.0.0.1:1/d?nosuch=1"))
+    assert outcome.status == exits.DATABASE
+    assert outcome.message.startswith("The database URL can't be used: ")
+    assert "nosuch" in outcome.message
 
 
 def test_a_file_that_is_no_database_is_4(tmp_path: Path) -> None:
@@ -311,3 +375,32 @@ def test_an_alembic_that_is_too_old() -> None:
     assert outcome.status == exits.ENVIRONMENT
     assert "Alembic 1.9.4" in outcome.message
     assert outcome.hint.endswith('"alembic>=1.16"')
+
+
+@pytest.mark.parametrize("argv", [("heads",), ("upgrade", "head"), ("revision", "-m", "x")])
+@pytest.mark.parametrize(
+    "refers", [{"after": "gone"}, {"after": ("a1", "gone")}, {"depends_on": "gone"}]
+)
+def test_a_file_that_others_refer_to_is_missing(
+    project: Project, argv: tuple[str, ...], refers: dict[str, Any]
+) -> None:
+    project.revision("a1")
+    project.revision("b2", **refers)
+    done = project.run(*argv).check(1)
+    expected = "b2 (alembic/versions/b2_.py) refers to the revision gone, and no file has that"
+    assert f"Error: {expected}\nNext: bring the file of gone back" in done.stderr
+    assert "KeyError" not in done.stderr
+
+
+@pytest.mark.parametrize("argv", [("upgrade", "head"), ("revision", "-m", "x")])
+def test_two_files_with_one_id_are_not_two_heads(project: Project, argv: tuple[str, ...]) -> None:
+    project.revision("a1")
+    project.revision("b2", "a1")
+    copy = project.versions / "copy.py"
+    copy.write_text((project.versions / "a1_.py").read_text())
+    done = project.run(*argv).check(1)
+    expected = "The revision a1 is in 2 files: alembic/versions/a1_.py, alembic/versions/copy.py"
+    assert f"Error: {expected}\nNext: take the copy away" in done.stderr
+    copy.unlink()
+    project.revision("c3", "a1")  # these are
+    assert "merge heads" in project.run(*argv).check(1).stderr

@@ -141,6 +141,13 @@ def test_the_time_is_linear() -> None:
     secrets.mask("x://" + ":" * 50_000 + "@" * 50_000)
 
 
+def test_a_short_end_of_a_password_that_is_taken_for_a_host() -> None:
+    secrets.learn("postgresql://app:p@s5@localhost:5432/shop")
+    secrets.learn("postgresql://app:p@a:w7@localhost/shop")
+    assert secrets.mask("no host 's5@localhost', s5 @ localhost") == "no host '***', s5 @ localhost"
+    assert secrets.mask("int(): 'w7@localhost'") == "int(): '***'"
+
+
 def test_a_migration_that_shows_its_url(project: Project) -> None:
     """A password in a URL's query that SQLite's driver is not given."""
     project.revision("a1", body="raise ValueError('secret: hunter22xy')")

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
-from reflex_driver import waiting
+from reflex_driver import refusal, waiting
 from reflex_driver.progress import Progress, duration, say
 from reflex_driver.waiting import Wait
 
@@ -72,8 +72,8 @@ def test_asyncpgs_own_errors() -> None:
     starting = errors.CannotConnectNowError("the database system is starting up")
     refused = errors.InvalidPasswordError("no")
     assert waiting._is_of_server(starting, engine)
-    assert not waiting._is_final(starting)
-    assert waiting._is_final(refused)
+    assert not refusal.is_final(starting)
+    assert refusal.is_final(refused)
 
 
 def test_sqlite_is_waited_for_as_anything_is(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -1,0 +1,69 @@
+"""What is wrong between the revisions' files, where Alembic's own words lead elsewhere."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from . import internals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def explain(exc: BaseException) -> tuple[str, str] | None:
+    """What is wrong, and the next step; None where the files are not the reason."""
+    missing = internals.missing_revision(exc)
+    if missing is not None:
+        name, referring, file = missing
+        return (
+            f"{referring} ({_shown(file)}) refers to the revision {name}, and no file has that",
+            f"bring the file of {name} back, from version control or from who wrote it; "
+            f"or change what {_shown(file)} refers to",
+        )
+    if internals.named(exc, "alembic", "CommandError") and str(exc).startswith("Multiple head"):
+        return _twins(internals.revision_files(exc))
+    return None
+
+
+def _twins(files: Iterable[str]) -> tuple[str, str] | None:
+    """Two files with one id: Alembic warns, goes on with one of them, and may see two heads."""
+    places = defaultdict(list)
+    for file in files:
+        places[_id(file)].append(_shown(file))
+    for name, same in places.items():
+        if name and len(same) > 1:
+            return (
+                f"The revision {name} is in {len(same)} files: {', '.join(sorted(same))}",
+                "take the copy away; if they are two revisions, give one of them another id, "
+                "in its `revision` and in the down_revision of what follows it",
+            )
+    return None
+
+
+def _id(file: str) -> str:
+    """What a file assigns to `revision`, without running it; "" if that can't be told."""
+    try:
+        with open(file, "rb") as source:
+            body = ast.parse(source.read()).body
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    for statement in body:
+        targets: list[ast.expr] = []
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        for target in targets:
+            value = getattr(statement, "value", None)
+            if getattr(target, "id", "") == "revision" and isinstance(value, ast.Constant):
+                return str(value.value)
+    return ""
+
+
+def _shown(file: str) -> str:
+    """From here, if it is below here."""
+    here = os.path.join(os.getcwd(), "")
+    return file[len(here) :] if file.startswith(here) else file
