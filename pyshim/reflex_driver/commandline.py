@@ -180,6 +180,7 @@ class CommandLine(alembic.config.CommandLine):
         add = _adder(self.parser, self.parser.add_argument_group("options of reflex"))
         options.add_before_command(add)
         options.add_traceback(add)
+        options.add_env_file(add)
         options.add_each(add)
         known = overview.commands()
         for action in self.subparsers._choices_actions:
@@ -187,6 +188,7 @@ class CommandLine(alembic.config.CommandLine):
         for name, parser in self.subparsers.choices.items():
             add = _adder(parser, parser.add_argument_group("options of reflex"))
             options.add_traceback(add)
+            options.add_env_file(add)
             options.add_each(add, hidden=name not in {*options.EACH_COMMANDS, "migrate"})
             if name == "history":
                 graph.add_options(add)

@@ -52,7 +52,7 @@ def _remove_script_directory() -> None:
 def _before_command(argv: list[str]) -> tuple[str, list[str]]:
     """Obey -C and --python before the command; returns --python's value and the rest."""
     python, rest = "", []
-    takes_value = {"-c", "--config", "-n", "--name", "-x"}  # Alembic's own
+    takes_value = {"-c", "--config", "-n", "--name", "-x", "--env-file"}
     while argv and argv[0].startswith("-") and argv[0] != "--":
         word, argv = argv[0], argv[1:]
         name, joined, value = word.partition("=")

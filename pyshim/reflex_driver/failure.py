@@ -18,7 +18,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import drivers, exits, internals, secrets, url
+from . import drivers, exits, framework, internals, secrets, url
 from .exits import Outcome
 from .signals import VERBS
 from .usage import UsageError
@@ -158,13 +158,18 @@ _URL_HINT = (
 def _url(exc: BaseException) -> Outcome | None:
     """A URL that is unset or that SQLAlchemy can't read."""
     text = _text(exc)
+    if internals.named(exc, __package__, "ProjectError"):
+        return Outcome(exits.DATABASE, text)
     unset = (
         isinstance(exc, KeyError) and internals.came_through(exc, internals.FROM_CONFIG[1])
     ) or (internals.named(exc, "alembic", "CommandError") and "REFLEX_DB_URL is not set" in text)
     none = any(said in text for said in internals.NO_URL)
     if unset or (none and internals.came_through(exc, *internals.CREATING_ENGINE)):
-        message = "No database is named: REFLEX_DB_URL is not set, nor is sqlalchemy.url"
-        return Outcome(exits.DATABASE, message, _URL_HINT)
+        message = (
+            "No database is named: REFLEX_DB_URL is not set, nor is sqlalchemy.url, "
+            "nor db_url in [tool.reflex] of pyproject.toml"
+        )
+        return Outcome(exits.DATABASE, message, framework.url_hint() or _URL_HINT)
     if not internals.came_through(exc, *internals.READING_URL):
         return None
     if "dialects:postgres" in text and "dialects:postgresql" not in text:
@@ -172,7 +177,7 @@ def _url(exc: BaseException) -> Outcome | None:
         return Outcome(exits.DATABASE, message, "write postgresql:// or postgresql+psycopg://")
     if "dialects:driver" in text:
         message = "sqlalchemy.url is still Alembic's example, and REFLEX_DB_URL is not set"
-        return Outcome(exits.DATABASE, message, _URL_HINT)
+        return Outcome(exits.DATABASE, message, framework.url_hint() or _URL_HINT)
     text = url.advice(exc) or text
     return Outcome(exits.DATABASE, f"The database URL can't be used: {text}", _URL_HINT)
 

@@ -15,7 +15,7 @@ There is no base class for models and no layer over SQLAlchemy. Models may be
 built on ``DeclarativeBase``, ``MappedAsDataclass``, SQLModel, an imperative
 registry or plain tables, and what is returned is SQLAlchemy's own.
 
-Importing this package reads no variable, loads no driver and opens no
+Importing this package reads no variable and no file, loads no driver and opens no
 connection. `session` and `engine` read the variables and load the driver; the
 connection is made by the first statement.
 
@@ -31,6 +31,9 @@ SQLALCHEMY_MAX_OVERFLOW       connections beyond those, -1 for no limit (10)
 SQLALCHEMY_POOL_RECYCLE       age in seconds at which a connection is replaced, -1: never
 SQLALCHEMY_POOL_TIMEOUT       seconds to wait for a free connection (30)
 ============================  =========================================================
+
+Where neither variable is set, ``db_url`` and ``async_db_url`` in ``[tool.reflex]`` of
+``pyproject.toml`` in the current directory name the database.
 
 Anything else that `sqlalchemy.create_engine` takes goes through `configure`.
 `using` takes another database for a while, `dispose` and `adispose` end engines.
