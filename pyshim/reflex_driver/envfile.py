@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 from . import exits
 from .exits import Outcome
@@ -25,9 +26,8 @@ def load(named: str) -> Outcome | None:
     for file in reversed(list(filter(None, files))):
         try:
             with open(file, encoding="utf-8") as opened:
-                from dotenv import load_dotenv  # type: ignore[import-not-found]
-
-                load_dotenv(stream=opened, override=True)
+                dotenv = import_module("dotenv")
+                dotenv.load_dotenv(stream=opened, override=True)
         except ImportError as error:
             message = f"A file of variables needs the package python-dotenv: {error}"
             hint = f'"{sys.executable}" -m pip install python-dotenv'

@@ -8,14 +8,10 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 from . import exits
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found]  # Alembic needs it there
 
 FILE = "pyproject.toml"
 
@@ -47,8 +43,9 @@ def url(key: str, file: str = FILE) -> str:
 @functools.lru_cache(maxsize=8)
 def _table(file: str, _state: tuple[int, ...]) -> dict[str, Any]:
     """[tool.reflex], read once while the file is the same: sessions ask often."""
+    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")  # of Alembic
     with open(file, "rb") as opened:
-        document: dict[str, Any] = tomllib.load(opened)
+        document: dict[str, Any] = toml.load(opened)
     for name in ("tool", "reflex"):
         found = document.get(name)
         document = found if isinstance(found, dict) else {}

@@ -35,7 +35,8 @@ SQLALCHEMY_POOL_TIMEOUT       seconds to wait for a free connection (30)
 Where neither variable is set, ``db_url`` and ``async_db_url`` in ``[tool.reflex]`` of
 ``pyproject.toml`` in the current directory name the database.
 
-Anything else that `sqlalchemy.create_engine` takes goes through `configure`.
+Anything else that `sqlalchemy.create_engine` takes goes through `configure`, and so do
+options that all sessions have.
 `using` takes another database for a while, `dispose` and `adispose` end engines.
 """
 
