@@ -152,7 +152,12 @@ class CommandLine(alembic.config.CommandLine):
             return Outcome(exits.USAGE, str(exc), exc.hint)
         meant = difflib.get_close_matches(unknown[1], self.subparsers.choices, 1)
         hint = f"`{self.parser.prog} --help` lists the commands"
-        if meant:
+        if unknown[1].startswith("create"):  # of the tables, in frameworks
+            hint = (
+                f"`{self.parser.prog} makemigrations` writes a revision, "
+                f"`{self.parser.prog} migrate` applies it. {hint}"
+            )
+        elif meant:
             hint = f"is it `{self.parser.prog} {meant[0]}`? {hint}"
         return Outcome(exits.USAGE, f"{self.parser.prog} has no command {unknown[1]}", hint)
 

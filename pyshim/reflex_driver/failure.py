@@ -234,7 +234,7 @@ def _failed(exc: BaseException, run: Run) -> Outcome:
     if revision is not None and f'"{revision}"' not in own:
         # What it assigned to revision or down_revision; the frames are of env.py alone.
         return Outcome(exits.FAILED, f"{revision} can't be used: {message}")
-    return Outcome(exits.FAILED, message, traceback=own)
+    return Outcome(exits.FAILED, message, framework.left_hint(exc), traceback=own)
 
 
 def _next_step(message: str, db: str) -> str:
@@ -247,6 +247,7 @@ def _next_step(message: str, db: str) -> str:
         "Multiple heads": joined,
         "Target database is not up to date": f"`{db} upgrade head` first",
         "New upgrade operations detected": f"`{db} makemigrations -m MESSAGE` writes them",
+        "does not provide a MetaData": framework.models_hint(),
         "Neither alembic.ini": f"`{db} init` starts one here; -C DIR or -c FILE point at another",
         "No 'script_location'": "set script_location in that file's [alembic], or in the section "
         f"that -n names; or start with `{db} init`",
