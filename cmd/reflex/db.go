@@ -60,8 +60,8 @@ func (inv *invocation) take(args []string) (rest []string, err error) {
 	return append(rest, args...), nil
 }
 
-// withValue are Alembic's options before the command that take one.
-var withValue = []string{"-c", "--config", "-n", "--name", "-x"}
+// withValue are the options before the command that take one and are not ours to read.
+var withValue = []string{"-c", "--config", "-n", "--name", "-x", "--env-file"}
 
 // option is where the value of an option of root goes, nil for any other, and the
 // value that is joined to it: -CDIR, --python=PATH.

@@ -11,15 +11,17 @@ The way through it:
     bytecode        keeps compiled modules where Python keeps none
     run             the arguments in, an exit status out
     script          sys.argv, __main__ and PATH, as under the script `alembic`
+    envfile         variables from a file that --env-file or REFLEX_ENV_FILE names
     signals         what ends a run from outside
     commandline     Alembic's own command line, with a few options more (options)
-    configuration   Alembic's Config, completed with REFLEX_DB_URL
+    configuration   Alembic's Config, completed with the database's URL (pyproject)
     initialize      `reflex db init`
     history, graph  the revisions as data and as a picture
     status          `reflex db status`, with database_status (what is asked) and screen
     guard           around a run: the lock, timeouts, interrupts (hooks says where it listens)
     each            `--each`: the same for many databases, each in a process of its own
     completion      what may come next on the command line, for the shell
+    framework       what a Reflex app's rxconfig.py says
     failure         what an exception means to the person at the terminal
     exits           the exit statuses, and the end of a run
     secrets         the run's own passwords, kept out of our messages and off stderr

@@ -189,7 +189,12 @@ class CommandLine(alembic.config.CommandLine):
             return Outcome(exits.USAGE, f"{self.program}: unrecognized option {first}", hint)
         meant = suggestions.nearest(unknown[1], self.subparsers.choices)
         hint = f"`{self.parser.prog} --help` lists the commands"
-        if meant:
+        if unknown[1].startswith("create"):  # of the tables, in frameworks
+            hint = (
+                f"`{self.parser.prog} makemigrations` writes a revision, "
+                f"`{self.parser.prog} migrate` applies it. {hint}"
+            )
+        elif meant:
             hint = f"is it `{self.parser.prog} {meant}`? {hint}"
         return Outcome(exits.USAGE, f"{self.parser.prog} has no command {unknown[1]}", hint)
 
@@ -217,6 +222,7 @@ class CommandLine(alembic.config.CommandLine):
         add = _adder(self.parser, self.parser.add_argument_group("options of reflex"))
         options.add_before_command(add)
         options.add_traceback(add)
+        options.add_env_file(add)
         options.add_each(add)
         known = overview.commands()
         for action in self.subparsers._choices_actions:
@@ -224,12 +230,14 @@ class CommandLine(alembic.config.CommandLine):
         for name, parser in self.subparsers.choices.items():
             add = _adder(parser, parser.add_argument_group("options of reflex"))
             options.add_traceback(add)
+            options.add_env_file(add)
             options.add_each(add, hidden=name not in {*options.EACH_COMMANDS, "migrate"})
             if name == "history":
                 graph.add_options(add)
                 history.add_options(add)
             if name == "heads":
                 branches.add_options(parser, add, self.program)
+            parser.set_defaults(offline=name in options.OFFLINE)
             if name not in options.OFFLINE:
                 options.add_connecting(add)
                 if name not in options.READING:

@@ -223,7 +223,7 @@ class _Completer:
             return Answer(self._templates())
         if action.dest == "name" and not self._command:
             return Answer(self._sections())
-        if action.dest in ("config", "python", "each", "failed", "report"):
+        if action.dest in ("config", "env_file", "python", "each", "failed", "report"):
             return Answer(files="files")
         if action.dest in ("directory", "version_path"):
             return Answer(files="directories")

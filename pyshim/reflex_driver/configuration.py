@@ -1,4 +1,4 @@
-"""Alembic's Config, completed: the URL from the environment, an ini where there is none."""
+"""Alembic's Config, completed: the database's URL, and an ini where there is none."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from alembic.util import CommandError
 
+from . import exits, pyproject, secrets
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def urls(config: Config) -> list[str]:
 
 
 def own_url(config: Config) -> bool:
-    """Whether the section that -n names has a URL of its own, which REFLEX_DB_URL does not replace.
+    """Whether the section that -n names has a URL of its own, which no other replaces.
 
     A URL that is the same in [DEFAULT] is every section's, and that of Alembic's
     templates nobody's.
@@ -67,7 +68,7 @@ def _written_url(config: Config, section: str) -> str:
     return config.file_config.get(section, URL, fallback="", raw=True) or ""
 
 
-def sources(config: Config) -> str:
+def sources(config: Config, replaced_by: str) -> str:
     """Which configuration is read and whose URL counts, for people."""
     section = f"[{config.config_ini_section}]"
     files = [f"{section} of {config.config_file_name}"] if _is_file(config.config_file_name) else []
@@ -77,8 +78,8 @@ def sources(config: Config) -> str:
         url = f"sqlalchemy.url of {section}" + (
             ", which -n names, and not REFLEX_DB_URL" if environment_url() else ""
         )
-    elif environment_url():
-        url = "REFLEX_DB_URL"
+    elif replaced_by:
+        url = replaced_by
     elif _written_url(config, config.config_ini_section):
         url = f"sqlalchemy.url of {section}"
     else:
@@ -92,6 +93,30 @@ class NoProjectError(CommandError):
     hint = ""
 
 
+def _replacement(config: Config, options: Namespace) -> tuple[str, str]:
+    """The URL that goes before the configuration's, and where it is; "" where none does."""
+    if own_url(config) or _is_misnamed(config):
+        return "", ""
+    if environment_url():
+        return environment_url(), "REFLEX_DB_URL"
+    if getattr(options, "offline", False):  # what needs no URL does not look for one
+        return "", ""
+    file = config.toml_file_name or pyproject.FILE
+    url = pyproject.url("db_url", file)
+    if secrets.has_secret(url):
+        exits.write_error(
+            f"Warning: {file} holds a password, for all who read the repository: "
+            "give the URL in REFLEX_DB_URL instead\n"
+        )
+    return url, f"db_url in [tool.reflex] of {file}" if url else ""
+
+
+def _is_misnamed(config: Config) -> bool:
+    """Whether -n names a section that is not there."""
+    section = config.config_ini_section
+    return section != MAIN_SECTION and not config.file_config.has_section(section)
+
+
 @contextmanager
 def completed(config: Config, options: Namespace) -> Iterator[str]:
     """Complete `config` for the length of a run, and say where it comes from.
@@ -100,20 +125,20 @@ def completed(config: Config, options: Namespace) -> Iterator[str]:
     either, a script directory `alembic/` is enough: the ini that `init` would
     write is used, from a private file that is gone afterwards. The URL of the
     environment goes before one of the configuration, unless that is of a section
-    which -n names; it is set in memory only.
+    which -n names; it is set in memory only. Next comes that of [tool.reflex].
     """
     with ExitStack() as stack:
-        description = sources(config)
         missing = not _is_file(config.config_file_name)
-        if missing and not config.toml_alembic_config and _bare_script_directory(options):
+        bare = not config.toml_alembic_config and missing and _bare_script_directory(options)
+        url, origin = _replacement(config, options)
+        description = sources(config, origin)
+        if bare:
             config.config_file_name = _generate(stack)
             config.set_main_option("script_location", escape(str(SCRIPT_DIRECTORY.absolute())))
             config.set_main_option("prepend_sys_path", ".")
             config.set_main_option("path_separator", "os")
-        named = config.config_ini_section != MAIN_SECTION
-        misnamed = named and not config.file_config.has_section(config.config_ini_section)
-        if environment_url() and not own_url(config) and not misnamed:
-            config.set_main_option(URL, escape(environment_url()))
+        if url:
+            config.set_main_option(URL, escape(url))
         try:
             yield description
         except CommandError as exc:
@@ -121,7 +146,7 @@ def completed(config: Config, options: Namespace) -> Iterator[str]:
                 raise
             if missing:
                 raise _nothing_here(options) from exc
-            if misnamed:
+            if _is_misnamed(config):
                 raise _no_section(config) from exc
             raise
 

@@ -1,4 +1,4 @@
-"""The console script `reflex-db`, and `python -m reflex_orm`.
+"""The console script `reflex-db`, `python -m reflex_orm`, and `reflex db` of the framework.
 
 The command runs in the Python that it is installed in, as the script `alembic` does. If
 that is not the project's Python, as with pipx or uvx, the process becomes that one.
@@ -17,8 +17,12 @@ PROGRAM = "reflex-db"
 
 def main() -> int:
     """Run the command in sys.argv and return its exit status."""
+    return run(PROGRAM, sys.argv[1:])
+
+
+def run(program: str, argv: list[str]) -> int:
+    """Run a command line and return its exit status; `program` is what a person types for it."""
     _remove_script_directory()
-    argv = sys.argv[1:]
     completing = argv[:1] == ["__complete"]
     word = argv.pop() if completing and len(argv) > 1 else ""
     try:
@@ -28,12 +32,12 @@ def main() -> int:
     if argv[:1] == ["completion"]:
         from . import completion
 
-        return completion.print_script(PROGRAM, argv[1:])
+        return completion.print_script(program, argv[1:])
     if completing:
         from . import completion
 
         argv = ["__complete", str(completion.silence()), word, *argv]
-    return _in_python(python, argv)
+    return _in_python(program, python, argv)
 
 
 def _remove_script_directory() -> None:
@@ -48,7 +52,7 @@ def _remove_script_directory() -> None:
 def _before_command(argv: list[str]) -> tuple[str, list[str]]:
     """Obey -C and --python before the command; returns --python's value and the rest."""
     python, rest = "", []
-    takes_value = {"-c", "--config", "-n", "--name", "-x"}  # Alembic's own
+    takes_value = {"-c", "--config", "-n", "--name", "-x", "--env-file"}
     while argv and argv[0].startswith("-") and argv[0] != "--":
         word, argv = argv[0], argv[1:]
         name, joined, value = word.partition("=")
@@ -74,15 +78,15 @@ def _before_command(argv: list[str]) -> tuple[str, list[str]]:
     return python, rest + argv
 
 
-def _in_python(named: str, argv: list[str]) -> int:
+def _in_python(program: str, named: str, argv: list[str]) -> int:
     from . import project
 
-    problem = project.become(named, PROGRAM, _version(), argv)
+    problem = project.become(named, program, _version(), argv)
     if problem is not None:
         return exits.finish(problem)
     from . import main
 
-    return main(PROGRAM, _version(), "", *argv)
+    return main(program, _version(), "", *argv)
 
 
 def _version() -> str:

@@ -22,6 +22,7 @@ from . import (
     blockers,
     drivers,
     exits,
+    framework,
     installing,
     internals,
     refusal,
@@ -190,13 +191,18 @@ _URL_HINT = (
 def _url(exc: BaseException) -> Outcome | None:
     """A URL that is unset or that SQLAlchemy can't read."""
     text = _text(exc)
+    if internals.named(exc, __package__, "ProjectError"):
+        return Outcome(exits.DATABASE, text)
     unset = (
         isinstance(exc, KeyError) and internals.came_through(exc, internals.FROM_CONFIG[1])
     ) or (internals.named(exc, "alembic", "CommandError") and "REFLEX_DB_URL is not set" in text)
     none = any(said in text for said in internals.NO_URL)
     if unset or (none and internals.came_through(exc, *internals.CREATING_ENGINE)):
-        message = "No database is named: REFLEX_DB_URL is not set, nor is sqlalchemy.url"
-        return Outcome(exits.DATABASE, message, _URL_HINT)
+        message = (
+            "No database is named: REFLEX_DB_URL is not set, nor is sqlalchemy.url, "
+            "nor db_url in [tool.reflex] of pyproject.toml"
+        )
+        return Outcome(exits.DATABASE, message, framework.url_hint() or _URL_HINT)
     if not internals.came_through(exc, *internals.READING_URL):
         return None
     if "dialects:postgres" in text and "dialects:postgresql" not in text:
@@ -204,7 +210,7 @@ def _url(exc: BaseException) -> Outcome | None:
         return Outcome(exits.DATABASE, message, "write postgresql:// or postgresql+psycopg://")
     if "dialects:driver" in text:
         message = "sqlalchemy.url is still Alembic's example, and REFLEX_DB_URL is not set"
-        return Outcome(exits.DATABASE, message, _URL_HINT)
+        return Outcome(exits.DATABASE, message, framework.url_hint() or _URL_HINT)
     written = internals.url_text(exc)
     if written is not None:  # SQLAlchemy's own text may repeat it
         wrong = unreachable.of_text(written)
@@ -280,7 +286,7 @@ def _failed(exc: BaseException, run: Run) -> Outcome:
     if revision is not None and f'"{revision}"' not in own:
         # What it assigned to revision or down_revision; the frames are of env.py alone.
         return Outcome(exits.FAILED, f"{revision} can't be used: {message}")
-    return Outcome(exits.FAILED, message, traceback=own)
+    return Outcome(exits.FAILED, message, framework.left_hint(exc), traceback=own)
 
 
 def _next_step(message: str, db: str) -> str:
@@ -290,12 +296,11 @@ def _next_step(message: str, db: str) -> str:
         "Can't locate revision": f"`{db} history` lists the revisions of this project. If the "
         "database is ahead of it, update the checkout",
         "Relative revision": f"there are fewer. `{db} history -i` shows where the database stands",
-        "does not provide a MetaData": "env.py has to import the models, and to give their "
-        "MetaData to context.configure: target_metadata = Base.metadata",
         "Multiple head revisions": f"{joined}, `{db} upgrade heads` applies them all",
         "Multiple heads": joined,
         "Target database is not up to date": f"`{db} upgrade head` first",
         "New upgrade operations detected": f"`{db} makemigrations -m MESSAGE` writes them",
+        "does not provide a MetaData": framework.models_hint(),
         "Neither alembic.ini": f"`{db} init` starts one here; -C DIR or -c FILE point at another",
         "No 'script_location'": "set script_location in that file's [alembic], or in the section "
         f"that -n names; or start with `{db} init`",

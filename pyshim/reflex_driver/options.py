@@ -85,6 +85,17 @@ def add_traceback(add: Add) -> None:
     )
 
 
+def add_env_file(add: Add) -> None:
+    """`--env-file`, which may stand anywhere."""
+    add(
+        "--env-file",
+        type=text,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="read variables from FILE; needs python-dotenv",
+    )
+
+
 def add_each(add: Add, *, hidden: bool = False) -> None:
     """The options of many databases, which may stand anywhere."""
     for name, metavar, kind, what in (

@@ -38,13 +38,15 @@ Any other command of the Alembic that is installed works as well.
 so is "{program} help COMMAND".
 
 Options before the command are Alembic's own (-c, -n, -x, --raiseerr, -q), and
-{_listed(options.add_before_command, options.add_traceback)}
+{_listed(options.add_before_command, options.add_traceback, options.add_env_file)}
 Many databases (docs/operations.md). A line of FILE is a URL, a name for the {{}} in
 REFLEX_DB_URL or in an -x, or a name and a URL:
 {_listed(options.add_each)}
 Environment:
-  REFLEX_DB_URL         the database, as a SQLAlchemy URL
+  REFLEX_DB_URL         the database, as a SQLAlchemy URL; else db_url in [tool.reflex]
+                        of pyproject.toml, else sqlalchemy.url
   REFLEX_DB_LOCK_URL    a direct connection for the lock, where that goes through a pooler
+  REFLEX_ENV_FILE       files of variables, separated as in PATH, where --env-file names none
   REFLEX_PYTHON         the interpreter
 
 {exits.HELP}"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
-from . import exits, failure, script, secrets
+from . import envfile, exits, failure, script, secrets
 from .exits import Outcome
 from .signals import Signals
 
@@ -60,6 +60,10 @@ def _dispatch(program: str, version: str, argv: tuple[str, ...], signals: Signal
     parsed = command.parse(argv)
     if isinstance(parsed, Outcome):
         return parsed
+    problem = envfile.load(getattr(parsed, "env_file", ""))
+    if problem is not None:
+        return problem
+    secrets.learn_environment()
     if "each" in parsed:
         from . import each
 

@@ -73,6 +73,11 @@ def learn_environment() -> None:
     learn(*(os.environ.get(name) for name in VARIABLES))
 
 
+def has_secret(url: str) -> bool:
+    """Whether there is a password in a URL."""
+    return any(_secrets_of(url))
+
+
 def dump_no_core() -> None:
     """Keep the kernel from writing this process's memory, with a password, to a file."""
     try:

@@ -15,7 +15,7 @@ There is no base class for models and no layer over SQLAlchemy. Models may be
 built on ``DeclarativeBase``, ``MappedAsDataclass``, SQLModel, an imperative
 registry or plain tables, and what is returned is SQLAlchemy's own.
 
-Importing this package reads no variable, loads no driver and opens no
+Importing this package reads no variable and no file, loads no driver and opens no
 connection. `session` and `engine` read the variables and load the driver; the
 connection is made by the first statement.
 
@@ -32,7 +32,11 @@ SQLALCHEMY_POOL_RECYCLE       age in seconds at which a connection is replaced, 
 SQLALCHEMY_POOL_TIMEOUT       seconds to wait for a free connection (30)
 ============================  =========================================================
 
-Anything else that `sqlalchemy.create_engine` takes goes through `configure`.
+Where neither variable is set, ``db_url`` and ``async_db_url`` in ``[tool.reflex]`` of
+``pyproject.toml`` in the current directory name the database.
+
+Anything else that `sqlalchemy.create_engine` takes goes through `configure`, and so do
+options that all sessions have.
 `using` takes another database for a while, `dispose` and `adispose` end engines.
 """
 

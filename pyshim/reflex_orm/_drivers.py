@@ -66,7 +66,7 @@ def _advice(url: URL, origin: str, *, to_async: bool) -> str:
     sync_scheme, async_scheme = schemes
     wanted = display(url.set(drivername=async_scheme if to_async else sync_scheme))
     if sync_scheme == async_scheme:
-        name = "" if origin == ARGUMENT else f"{origin}="
+        name = f"{origin}=" if origin in (VARIABLE, ASYNC_VARIABLE) else ""
         return f"Write {name}{wanted} instead, which serves both."
     if origin == ARGUMENT:
         return f"Write {wanted} instead."

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from types import FunctionType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
@@ -23,11 +23,11 @@ _lock = threading.Lock()
 _engines: dict[URL, Engine] = {}
 # A pooled async connection works in the loop that opened it and in no other.
 _async_engines: dict[tuple[asyncio.AbstractEventLoop, URL], LoopEngine] = {}
-_configured: _options.EngineOptions | None = None
+_configured: _options.Options | None = None
 _disposed = False  # since it was configured
 
 
-def configure(**options: Unpack[_options.EngineOptions]) -> None:
+def configure(**options: Unpack[_options.Options]) -> None:
     """Set options that every engine is made with: any of `sqlalchemy.create_engine`'s.
 
     ::
@@ -35,7 +35,12 @@ def configure(**options: Unpack[_options.EngineOptions]) -> None:
         orm.configure(connect_args={"connect_timeout": 5}, pool_size=20)
 
     They come before the ``SQLALCHEMY_*`` variables; ``connect_args`` are merged
-    with ours. Where both ``creator`` and ``async_creator`` are given, each kind
+    with ours. ``session_options`` and ``async_session_options`` are for the sessions:
+    what SQLAlchemy's ``sessionmaker`` and ``async_sessionmaker`` take, but ``bind``::
+
+        orm.configure(async_session_options={"expire_on_commit": False})
+
+    Where both ``creator`` and ``async_creator`` are given, each kind
     of engine takes its own. Names are checked at once, values by SQLAlchemy
     when the first engine is made. Calling it again with the same options does
     nothing; with others it is possible after `dispose`. A function is the same
@@ -69,6 +74,16 @@ def configure(**options: Unpack[_options.EngineOptions]) -> None:
                 "Call configure() once, with every option, or again with the same."
             )
         _configured, _disposed = options, False
+
+
+def session_options() -> dict[str, Any]:
+    """Return what `configure` was given for sync sessions."""
+    return dict((_configured or {}).get("session_options", {}))
+
+
+def async_session_options() -> dict[str, Any]:
+    """Return the same for async ones."""
+    return dict((_configured or {}).get("async_session_options", {}))
 
 
 def _same(one: object, other: object) -> bool:
@@ -110,7 +125,7 @@ def engine(url: str | URL | None = None) -> Engine:
         found = _engines.get(target)
         if found is None:
             dialect = _drivers.sync_dialect(target, origin)
-            options = _settings.engine_options(target, dialect, _configured or {})
+            options = _settings.engine_options(target, dialect, _options.of_engines(_configured))
             _urls.check_host(target, origin, options)
             with _drivers.must_be_installed(target, origin):
                 found = create_engine(target, **options)
@@ -143,7 +158,7 @@ def async_engine(url: str | URL | None = None) -> AsyncEngine:
         found = _async_engines.get((loop, target))
         if found is None:
             dialect = _drivers.async_dialect(target, origin)
-            options = _settings.engine_options(target, dialect, _configured or {})
+            options = _settings.engine_options(target, dialect, _options.of_engines(_configured))
             _urls.check_host(target, origin, options)
             with _drivers.must_be_installed(target, origin):
                 made = create_async_engine(target, **options)

@@ -1,4 +1,4 @@
-"""What `configure` takes: the options of `sqlalchemy.create_engine`, by name and type."""
+"""What `configure` takes: the options of engines, by name and type, and those of sessions."""
 
 from __future__ import annotations
 
@@ -89,9 +89,24 @@ class EngineOptions(TypedDict, total=False):
     use_setinputsizes: bool
 
 
-def check(options: EngineOptions) -> None:
-    """Refuse a name that `create_engine` does not take."""
-    unknown = set(options) - set(EngineOptions.__annotations__)
+class Options(EngineOptions, total=False):
+    """Those of engines, and what `sessionmaker` and `async_sessionmaker` take, but ``bind``."""
+
+    session_options: Mapping[str, Any]
+    async_session_options: Mapping[str, Any]
+
+
+_OF_SESSIONS = {"session_options", "async_session_options"}
+
+
+def of_engines(options: Options | None) -> dict[str, Any]:
+    """Return the options that `create_engine` gets."""
+    return {name: value for name, value in (options or {}).items() if name not in _OF_SESSIONS}
+
+
+def check(options: Options) -> None:
+    """Refuse a name that `create_engine` does not take, and that is none of a session's."""
+    unknown = set(of_engines(options)) - set(EngineOptions.__annotations__)
     if not unknown or "plugins" in options:  # a plugin may have options of its own
         return
     unknown -= _of_other_dialects()

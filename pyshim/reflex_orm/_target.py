@@ -72,12 +72,13 @@ def using(
 def url() -> URL:
     """Return the `sqlalchemy.URL` in ``REFLEX_DB_URL``, or that of `using`.
 
-    The variable is read on each call; nothing is connected. ``str()`` of the
-    result shows the password as ``***``.
+    The variable is read on each call; nothing is connected. Where it is unset, empty
+    or blank, ``db_url`` in ``[tool.reflex]`` of ``pyproject.toml`` in the current
+    directory counts. ``str()`` of the result shows the password as ``***``.
 
     Raises:
-        URLNotSetError: the variable is unset, empty or blank.
-        URLError: it does not hold a SQLAlchemy URL.
+        URLNotSetError: neither is set.
+        URLError: what is set is not a SQLAlchemy URL, or the file can't be read.
     """
     connection = _target.get().connection
     return connection.engine.url if connection is not None else sync_url(None)[0]

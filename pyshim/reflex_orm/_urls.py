@@ -2,13 +2,14 @@
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from reflex_driver import unreachable
+from reflex_driver import framework, pyproject, secrets, unreachable
 
 from ._errors import URLError, URLNotSetError
 
@@ -16,22 +17,49 @@ VARIABLE = "REFLEX_DB_URL"
 ASYNC_VARIABLE = "REFLEX_ASYNC_DB_URL"
 ARGUMENT = "the url argument"
 
+# The entry of [tool.reflex] that counts where no variable is set.
+_ENTRIES = {VARIABLE: "db_url", ASYNC_VARIABLE: "async_db_url"}
+
 _NEW_LINE = re.compile("[\r\n]")
 _EXAMPLE = "postgresql+psycopg://user:password@localhost:5432/shop"
 
 
 def resolve(given: str | URL | None, *variables: str) -> tuple[URL, str]:
-    """Return the URL given, else that of the first variable set, and where it came from."""
+    """Return the URL given, else the first that is set, and where it came from.
+
+    The variables come before the entries of [tool.reflex] in pyproject.toml of the
+    current directory, so that a variable is never mixed with another database's entry.
+    """
     if given is not None:
         return _parse(given, ARGUMENT), ARGUMENT
     for name in variables:
         value = os.environ.get(name, "")
         if value.strip():
             return _parse(value, name), name
+    for name in variables:
+        value = _entry(_ENTRIES[name])
+        if value:
+            origin = f"{_ENTRIES[name]} in [tool.reflex] of {pyproject.FILE}"
+            return _parse(value, origin), origin
+    hint = framework.url_hint()
     raise URLNotSetError(
         f"{VARIABLE} is not set. Set it to the database's SQLAlchemy URL, for example\n"
-        f"    export {VARIABLE}={_EXAMPLE}"
+        f"    export {VARIABLE}={_EXAMPLE}" + f"\n{hint}" * bool(hint)
     )
+
+
+def _entry(key: str) -> str:
+    try:
+        value = pyproject.url(key)
+    except pyproject.ProjectError as error:
+        raise URLError(f"{error}.") from None
+    if secrets.has_secret(value):
+        warnings.warn(
+            f"{pyproject.FILE} holds a password, for all who read the repository. "
+            f"Give the URL in {VARIABLE} instead.",
+            stacklevel=2,
+        )
+    return value
 
 
 def dialect_class(url: URL, origin: str) -> type[Dialect]:

@@ -18,6 +18,7 @@ from typing_extensions import assert_type
 options: orm.EngineOptions = {"echo": True, "connect_args": {"connect_timeout": 5}}
 orm.configure(pool_size=5)
 orm.configure(**options)
+orm.configure(session_options={"class_": Session}, async_session_options={"autoflush": False})
 assert_type(orm.url(), URL)
 assert_type(orm.engine(), Engine)
 assert_type(orm.engine("sqlite://"), Engine)
@@ -75,10 +76,12 @@ def test_a_mistake_is_found(tmp_path: Path) -> None:
         "orm.Session\n"
         "orm.configure(pool_sise=5)\n"
         'orm.configure(pool_size="five")\n'
-        "orm.using(42)\n",
+        "orm.using(42)\n"
+        "orm.configure(session_options=5)\n",
     )
     assert 'error: Argument 1 to "session" has incompatible type "int"' in done.stdout
     assert 'error: Module has no attribute "Session"' in done.stdout
     assert 'error: Unexpected keyword argument "pool_sise" for "configure"' in done.stdout
     assert 'error: Argument "pool_size" to "configure" has incompatible type "str"' in done.stdout
     assert 'error: Argument 1 to "using" has incompatible type "int"' in done.stdout
+    assert 'error: Argument "session_options" to "configure" has incompatible' in done.stdout

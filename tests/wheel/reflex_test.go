@@ -13,22 +13,44 @@ import (
 // Then the app in examples/reflex moves, with its history and its data: two
 // migrations are made by Reflex, and a third by us.
 func TestBesideReflex(t *testing.T) {
-	wheel, _ := distribution(t)
-	env := fresh(t, venv.Newest(t), "reflex[db]")
-	theirs := read(t, env.Bin("reflex"))
-	run(t, command{env: venv.CleanEnv()}, env.Bin("python"), "-m", "pip", "install", "--quiet", wheel)
+	env := framework(t)
 
 	t.Run("side by side", func(t *testing.T) {
-		if read(t, env.Bin("reflex")) != theirs {
-			t.Error("the wheel has replaced Reflex's own command")
-		}
 		run(t, command{env: bare(t)}, env.Bin("reflex"), "--version")
-		run(t, command{env: bare(t)}, env.Bin("python"), "-m", "pip", "check")
 		if help := run(t, command{env: bare(t), dir: t.TempDir()}, env.Bin("reflex-db"), "--help"); !strings.Contains(help, "upgrade") {
 			t.Errorf("reflex-db --help says %s", help)
 		}
 	})
 	t.Run("examples/reflex", func(t *testing.T) { move(t, env) })
+}
+
+// framework is an environment with the newest Reflex of the index and our wheel. Reflex
+// is installed once, in an environment that is kept; this one lies above that.
+func framework(t *testing.T) venv.Env {
+	t.Helper()
+	wheel, _ := distribution(t)
+	kept := venv.Get(t, venv.Newest(t), "reflex[db]", "aiosqlite", "python-dotenv", "websockets")
+	env := venv.Env{Dir: filepath.Join(t.TempDir(), "venv"), Python: kept.Python}
+	clean := command{env: venv.CleanEnv()}
+	run(t, clean, env.Python.Executable, "-m", "venv", "--without-pip", env.Dir)
+	write(t, filepath.Join(sitePackages(t, env), "kept.pth"), sitePackages(t, kept)+"\n")
+	script := strings.ReplaceAll(read(t, kept.Bin("reflex")), kept.Dir, env.Dir)
+	write(t, env.Bin("reflex"), script)
+	if err := os.Chmod(env.Bin("reflex"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	pip := []string{"-m", "pip", "--python", env.Bin("python"), "--disable-pip-version-check"}
+	run(t, clean, kept.Bin("python"), append(pip, "install", "--quiet", "--no-deps", wheel)...)
+	run(t, clean, kept.Bin("python"), append(pip, "check")...)
+	if read(t, env.Bin("reflex")) != script {
+		t.Error("the wheel has replaced Reflex's own command")
+	}
+	return env
+}
+
+func sitePackages(t *testing.T, env venv.Env) string {
+	t.Helper()
+	return only(t, filepath.Join(env.Dir, "lib", "python*", "site-packages"))
 }
 
 func move(t *testing.T, env venv.Env) {
@@ -105,6 +127,9 @@ func copyTree(t *testing.T, from, to string) {
 	err := filepath.WalkDir(from, func(path string, entry os.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if entry.Name() == "__pycache__" {
+			return filepath.SkipDir
 		}
 		name, err := filepath.Rel(from, path)
 		if err != nil {

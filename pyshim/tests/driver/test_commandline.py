@@ -422,8 +422,8 @@ def test_wrong_usage_names_what_may_be_meant(
         ("downgrade -100", "there are fewer. `reflex db history -i` shows"),
         ("downgrade -5", "there are fewer. "),
         ("upgrade +5", "there are fewer. "),
-        ("revision -m x --autogenerate", "env.py has to import the models, and "),
-        ("check", "env.py has to import the models, and "),
+        ("revision -m x --autogenerate", "name the models in env.py: "),
+        ("check", "name the models in env.py: "),
     ],
 )
 def test_a_revision_that_is_not_there(project: Project, argv: str, hint: str) -> None:

@@ -316,7 +316,7 @@ def test_alembics_config_has_both_files(project: Project, monkeypatch: pytest.Mo
     project.write("pyproject.toml", '[tool.alembic]\nscript_location = "alembic"\n')
     made = Config(file_="alembic.ini", toml_file="pyproject.toml")
     assert made.toml_alembic_config == {"script_location": "alembic"}
-    assert configuration.sources(made).startswith("Configuration: [tool.alembic] of ")
+    assert configuration.sources(made, "").startswith("Configuration: [tool.alembic] of ")
 
 
 def test_where_revision_files_are(project: Project) -> None:

@@ -1,0 +1,78 @@
+"""What a user of the Reflex framework types or writes first, and the next step that is said."""
+
+import pytest
+
+from .running import Project
+
+STOCK = """\
+from alembic import context
+from sqlalchemy import create_engine
+target_metadata = None
+with create_engine(context.config.get_main_option("sqlalchemy.url")).connect() as connection:
+    context.configure(connection=connection, target_metadata=target_metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+def next_step(stderr: str) -> str:
+    (step,) = [line for line in stderr.splitlines() if line.startswith("Next: ")]
+    return step.removeprefix("Next: ")
+
+
+def test_makemigrations_where_reflex_read_no_env_py(project: Project) -> None:
+    project.write("alembic/env.py", STOCK)
+    project.write("rxconfig.py", "import reflex as rx\nconfig = rx.Config(app_name='shop')\n")
+    done = project.run("makemigrations", "--message", "likes").check(1)
+    step = next_step(done.stderr)
+    assert "`from shop.shop import Base` and `target_metadata = Base.metadata`" in step
+    assert "`import shop.shop`, `from sqlmodel import SQLModel` and" in step
+    assert list(project.versions.iterdir()) == []
+
+
+def test_makemigrations_without_the_framework(project: Project) -> None:
+    project.write("alembic/env.py", STOCK)
+    step = next_step(project.run("makemigrations", "-m", "likes").check(1).stderr)
+    assert "`from shop.models import Base` and `target_metadata = Base.metadata`" in step
+    assert "Reflex" not in step
+
+
+def test_the_apps_module_may_have_another_name(project: Project) -> None:
+    project.write("alembic/env.py", STOCK)
+    project.write("rxconfig.py", "Config(app_name='shop', app_module_import='src.web.app')\n")
+    assert "`from src.web.app import Base`" in next_step(project.run("check").check(1).stderr)
+
+
+@pytest.mark.parametrize("word", ["create", "create_all", "create-all"])
+def test_create(project: Project, word: str) -> None:
+    step = next_step(project.run(word).check(2).stderr)
+    assert step.startswith(
+        "`reflex db makemigrations` writes a revision, `reflex db migrate` applies it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "step"),
+    [
+        ("import reflex as rx\nrx.Model", "rx.Model has left Reflex: derive the models from"),
+        ("from reflex import Model", "rx.Model has left Reflex: derive the models from"),
+        ("from reflex.model import ModelRegistry", "rx.ModelRegistry has left Reflex: derive"),
+        ("import reflex as rx\nrx.session()", "`import reflex_orm as orm` and `orm.session()`"),
+        ("import reflex as rx\nrx.asession()", "`import reflex_orm as orm` and `orm.asession()`"),
+    ],
+)
+def test_what_has_left_reflex(project: Project, code: str, step: str) -> None:
+    """With a module that is named as the framework is, and has none of it any more."""
+    project.write("reflex/__init__.py", "")
+    project.write("reflex/model.py", "")
+    project.write("alembic/env.py", f"import sys\nsys.path.insert(0, '.')\n{code}\n")
+    done = project.run("upgrade", "head").check(1)
+    assert step in next_step(done.stderr)
+    assert "Traceback, your own code only" in done.stderr
+
+
+@pytest.mark.parametrize("code", ["import reflex as rx\nrx.Mode", "from reflex import Other"])
+def test_what_reflex_never_had_is_no_such_thing(project: Project, code: str) -> None:
+    project.write("reflex/__init__.py", "")
+    project.write("alembic/env.py", f"import sys\nsys.path.insert(0, '.')\n{code}\n")
+    assert "Next: " not in project.run("upgrade", "head").check(1).stderr
