@@ -25,10 +25,13 @@ def run(program: str, argv: list[str]) -> int:
     _remove_script_directory()
     completing = argv[:1] == ["__complete"]
     word = argv.pop() if completing and len(argv) > 1 else ""
+    python = ""
     try:
         python, argv = _before_command(argv[1:] if completing else argv)
     except ValueError as error:
-        return exits.finish(Outcome(exits.USAGE, str(error)))
+        if not completing:
+            return exits.finish(Outcome(exits.USAGE, str(error)))
+        argv = argv[1:]  # what is completed is the value, or a directory that is not there
     if argv[:1] == ["completion"]:
         from . import completion
 
@@ -45,44 +48,50 @@ def _remove_script_directory() -> None:
     if getattr(sys.flags, "safe_path", False) or not sys.path:
         return
     script = os.path.dirname(os.path.realpath(sys.argv[0]))
-    if sys.path[0] in ("", os.getcwd()) or os.path.realpath(sys.path[0]) == script:
+    try:
+        here = os.getcwd()
+    except OSError:  # it has been removed
+        here = ""
+    if sys.path[0] in ("", here) or os.path.realpath(sys.path[0]) == script:
         del sys.path[0]
 
 
 def _before_command(argv: list[str]) -> tuple[str, list[str]]:
     """Obey -C and --python before the command; returns --python's value and the rest."""
-    python, rest = "", []
+    python, directory, rest, at = "", "", [], 0
     takes_value = {"-c", "--config", "-n", "--name", "-x", "--env-file"}
-    while argv and argv[0].startswith("-") and argv[0] != "--":
-        word, argv = argv[0], argv[1:]
+    while at < len(argv) and argv[at].startswith("-") and argv[at] != "--":
+        word, at = argv[at], at + 1
         name, joined, value = word.partition("=")
         if word.startswith("-C") and word != "-C":
             name, joined, value = "-C", "=", word[2:].removeprefix("=")
         if name in options.DIRECTORY or name in options.PYTHON:
             if not joined:
-                if not argv:
+                if at == len(argv):
                     raise ValueError(f"{name} needs a value")
-                value, argv = argv[0], argv[1:]
+                value, at = argv[at], at + 1
             if name in options.PYTHON:
                 python = value
             else:
-                try:
-                    os.chdir(value)
-                except OSError as error:
-                    raise ValueError(f"-C: {exits.reason(error)}") from error
+                directory = value
             continue
         rest.append(word)
-        if word in takes_value and argv:
-            rest.append(argv[0])
-            argv = argv[1:]
-    return python, rest + argv
+        if word in takes_value:
+            rest += argv[at : at + 1]
+            at += 1
+    try:
+        if directory:
+            os.chdir(directory)
+    except OSError as error:
+        raise ValueError(f"-C: {exits.reason(error)}") from error
+    return python, rest + argv[at:]
 
 
 def _in_python(program: str, named: str, argv: list[str]) -> int:
     from . import project
 
     problem = project.become(named, program, _version(), argv)
-    if problem is not None:
+    if problem is not None and argv[:1] != ["__complete"]:  # which answers without a Python too
         return exits.finish(problem)
     from . import main
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,21 +62,26 @@ def answer(text: str) -> int:
 
 
 def finish(outcome: Outcome, lost: Exception | None = None) -> int:
-    """Flush what was printed, report, and return the exit status.
+    """Flush what was printed, report, and return the exit status; `lost` as in with_output."""
+    outcome = with_output(outcome, lost)
+    report(outcome)
+    return outcome.status
+
+
+def with_output(outcome: Outcome, lost: Exception | None = None) -> Outcome:
+    """Flush what was printed, and say how the run ended, with that.
 
     What has been decided stays decided. A stdout that can't be written is an error only
     where there was none; `lost` is one that is known already. A reader that has gone away
     has read enough.
     """
     lost = flush() or lost
-    if lost is not None and not isinstance(lost, BrokenPipeError):
-        text = f"what was printed could not be written: {lost}"
-        if outcome.succeeded:
-            outcome = Outcome(FAILED, text)
-        else:
-            outcome.message = f"{outcome.message}\n{text}"
-    report(outcome)
-    return outcome.status
+    if lost is None or isinstance(lost, BrokenPipeError):
+        return outcome
+    text = f"what was printed could not be written: {lost}"
+    if outcome.succeeded:
+        return Outcome(FAILED, text)
+    return replace(outcome, message=f"{outcome.message}\n{text}")
 
 
 def report(outcome: Outcome) -> None:

@@ -41,7 +41,11 @@ def become(named: str, program: str, version: str, argv: list[str]) -> Outcome |
 
     The answer is why that can't be, or None if there is nothing to become.
     """
-    found = _find(named)
+    try:
+        found = _find(named)
+    except OSError as error:  # it has been removed
+        text = f"the current directory can't be used: {error.strerror}"
+        return Outcome(exits.FAILED, text)
     if found is None:
         return None
     source, python = found

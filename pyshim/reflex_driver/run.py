@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
+from typing import TYPE_CHECKING
 
 from . import envfile, exits, failure, script, secrets
 from .exits import Outcome
 from .signals import Signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The first release that reads pyproject.toml, and in which
 # CommandLine.subparsers can be extended.
@@ -36,18 +40,21 @@ def run(program: str, version: str, libpython: str, argv: tuple[str, ...]) -> in
     secrets.dump_no_core()
     script.prepare(argv)
     signals = Signals()
-    signals.start()
-    try:
-        outcome = _dispatch(program, version, argv, signals)
-    except KeyboardInterrupt as exc:  # while Alembic was imported
-        outcome = failure.describe(exc, failure.Run(program, signals))
-    except SystemExit as exc:
-        if not signals.raised:
-            raise
-        outcome = failure.describe(exc, failure.Run(program, signals))
+    outcome = listening(signals, program, lambda: _dispatch(program, version, argv, signals))
     status = exits.finish(outcome)
     signals.stop()
     return status
+
+
+def listening(signals: Signals, program: str, act: Callable[[], Outcome]) -> Outcome:
+    """Start to listen to signals, call `act`, and say how it ended. The caller stops it."""
+    signals.start()
+    try:
+        return act()
+    except (KeyboardInterrupt, SystemExit) as exc:  # outside of Alembic: at an import
+        if isinstance(exc, SystemExit) and not signals.raised:
+            raise
+        return failure.describe(exc, failure.Run(program, signals))
 
 
 def _dispatch(program: str, version: str, argv: tuple[str, ...], signals: Signals) -> Outcome:

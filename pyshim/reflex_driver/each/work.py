@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import exits, internals, secrets
 from ..exits import Outcome
 from ..hooks import observing
+from ..run import listening
 from ..signals import Signals
 from . import preload
 from .watch import Watch, server
@@ -29,29 +30,22 @@ def perform(command: CommandLine, job: Job, received: list[int]) -> tuple[Outcom
     """
     began = time.monotonic()
     signals = Signals()
-    signals.start()
     imported = set(sys.modules)
     found: dict[str, Any] = {}
-    try:
-        for number in received:
-            os.kill(os.getpid(), number)
-        outcome, found = _run(command, job, signals)
-    except (KeyboardInterrupt, SystemExit) as exc:
-        if not signals.raised:
-            raise
-        from .. import failure
-
-        outcome = failure.describe(exc, failure.Run(command.program, signals))
+    outcome = listening(
+        signals, command.program, lambda: _run(command, job, signals, received, found)
+    )
     found["imported"] = preload.shared(imported)
-    lost = exits.flush()
-    if lost is not None and outcome.succeeded:
-        outcome = Outcome(exits.FAILED, f"what was printed could not be written: {lost}")
     signals.stop()
     found["seconds"] = round(time.monotonic() - began, 3)
     return outcome, found
 
 
-def _run(command: CommandLine, job: Job, signals: Signals) -> tuple[Outcome, dict[str, Any]]:
+def _run(
+    command: CommandLine, job: Job, signals: Signals, received: list[int], found: dict[str, Any]
+) -> Outcome:
+    for number in received:
+        os.kill(os.getpid(), number)
     os.environ.update(job["variables"])
     secrets.learn_environment()
     argv: list[str] = job["argv"]
@@ -59,7 +53,7 @@ def _run(command: CommandLine, job: Job, signals: Signals) -> tuple[Outcome, dic
     sys.orig_argv[:] = [sys.executable, *sys.argv]
     parsed = command.parse(argv)
     if isinstance(parsed, Outcome):
-        return parsed, {}
+        return parsed
     if job["target"]:
         parsed.revision = job["target"]
     if "brief" in parsed:  # that of our `status`
@@ -69,19 +63,14 @@ def _run(command: CommandLine, job: Job, signals: Signals) -> tuple[Outcome, dic
     watch = Watch(job["expected"])
     with observing(watch):
         outcome = command.run(parsed, signals)
-    found = watch.result(outcome)
-    if watch.elsewhere:
-        outcome = Outcome(exits.FAILED, watch.elsewhere)
-    return outcome, asdict(found)
+    found.update(asdict(watch.result(outcome)))
+    return Outcome(exits.FAILED, watch.elsewhere) if watch.elsewhere else outcome
 
 
 def end(outcome: Outcome, found: dict[str, Any]) -> dict[str, Any]:
     """Run what Python runs at the end of a program, and return the answer for the parent."""
     internals.end_program()
-    lost = exits.flush()
-    if lost is not None and outcome.succeeded:
-        outcome = Outcome(exits.FAILED, f"what was printed could not be written: {lost}")
-    return asdict(outcome) | found
+    return asdict(exits.with_output(outcome)) | found
 
 
 def answer(descriptor: int, content: dict[str, Any]) -> None:

@@ -140,6 +140,13 @@ def program(text: str, directory: Path, *argv: str, **env: str) -> subprocess.Po
     )
 
 
+def bare_environment(directory: Path) -> Path:
+    """Make an environment of this Python, without anything in it."""
+    base = getattr(sys, "_base_executable", sys.executable)
+    subprocess.run([base, "-m", "venv", "--without-pip", str(directory)], check=True)
+    return directory
+
+
 @contextmanager
 def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     """Leave no process behind, whatever the test does."""

@@ -13,7 +13,7 @@ import pytest
 
 from reflex_driver import bytecode
 
-from .running import PYSHIM, Done, environment, fork
+from .running import PYSHIM, Done, bare_environment, environment, fork
 
 
 @pytest.fixture
@@ -105,9 +105,7 @@ class Environment:
     """An environment with one library, where Python writes no bytecode."""
 
     def __init__(self, directory: Path) -> None:
-        base = getattr(sys, "_base_executable", sys.executable)
-        self.directory = directory / "env"
-        subprocess.run([base, "-m", "venv", "--without-pip", str(self.directory)], check=True)
+        self.directory = bare_environment(directory / "env")
         self.cache = directory / "cache"
         self.project = directory / "project"
         self.project.mkdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reflex_driver import console
+from reflex_driver import console, exits
 
 from .running import PYSHIM, Done, Project, environment, finish, fork
 
@@ -33,6 +33,7 @@ def run(project: Project, *argv: str, **env: str) -> Done:
         (["--", "--python", "p"], "", ["--", "--python", "p"]),
         (["--python", "first", "--python", "second"], "second", []),
         (["-x"], "", ["-x"]),
+        (["-C", "", "heads"], "", ["heads"]),
     ],
 )
 def test_what_stands_before_the_command(argv: list[str], python: str, rest: list[str]) -> None:
@@ -48,6 +49,7 @@ def test_what_stands_before_the_command(argv: list[str], python: str, rest: list
         ["--directory", "sub"],
         ["--directory=sub"],
         ["-C", ".", "-C", "sub"],
+        ["-C", "nosuch", "-C", "sub"],  # the last one, as in the Go program
     ],
 )
 def test_the_directory(argv: list[str], tmp_path: Path) -> None:
@@ -75,6 +77,22 @@ def test_what_is_refused(argv: list[str], message: str, tmp_path: Path) -> None:
         return console.main()
 
     assert fork(look, tmp_path).check(2).stderr == f"Error: {message}\n"
+
+
+@pytest.mark.parametrize("named", [(), ("--python", "./env")])
+def test_a_directory_that_has_been_removed(tmp_path: Path, named: tuple[str, ...]) -> None:
+    """It is nobody's project. That is said in a line."""
+
+    def look() -> int:
+        os.mkdir("gone")
+        os.chdir("gone")
+        os.rmdir(tmp_path / "gone")
+        sys.path.insert(0, str(tmp_path))
+        sys.argv[:] = ["/usr/bin/reflex-db", *named, "heads"]
+        return console.main()
+
+    done = fork(look, tmp_path).check(exits.FAILED)
+    assert done.stderr.startswith("Error: the current directory can't be used: ")
 
 
 def test_a_run(project: Project) -> None:
@@ -147,6 +165,12 @@ def test_completion(project: Project) -> None:
     path = os.pathsep.join([str(noisy), str(PYSHIM)])
     done = run(project, "__complete", "-C", str(project.directory), "upg", PYTHONPATH=path).check()
     assert done.stdout.replace("noise\n", "").startswith("upgrade\t")
+    nowhere = {"VIRTUAL_ENV": str(project.directory / "nowhere")}
+    done = run(project, "__complete", "upg", **nowhere).check()
+    assert done.stdout.splitlines()[0].startswith("upgrade\t")
+    for option, directive in (("-C", ":16"), ("--directory", ":16"), ("--python", ":0")):
+        done = run(project, "__complete", "-q", option, "").check()
+        assert (done.stdout, done.stderr) == (f"{directive}\n", "")
     assert run(project, "completion", "bash").check().stdout.startswith("_reflex_db_complete()")
     assert run(project, "completion", "tcsh").check(2).stdout == ""
 

@@ -690,3 +690,17 @@ class TestRuns:
         done = fork(run, tenants.directory, **tenants.env).check(1)
         assert "what was printed could not be written" in done.stderr
         assert "3 ok" in done.stderr
+
+    def test_the_output_of_a_database_that_can_not_be_written(self, tenants: Project) -> None:
+        """As in a run alone: after the failure, and a failure where there was none."""
+        if not os.path.exists("/dev/full"):
+            pytest.skip("there is no /dev/full")
+        full = "import sys; sys.stdout = open('/dev/full', 'w'); print('x')"
+        tenants.revision("a1", body=f"{full}\nif 'two' in str(op.get_bind().engine.url): 1 / 0")
+        report = ("--report", "report", "--keep-going")
+        tenants.run("upgrade", "head", "--each", "list", *report).check(1)
+        lost = "what was printed could not be written: "
+        found = {name: record["message"] for name, record in self.report(tenants).items()}
+        assert found["one"].startswith(lost)
+        assert found["two"].startswith("ZeroDivisionError: ")
+        assert lost in found["two"]

@@ -12,18 +12,14 @@ import pytest
 
 from reflex_driver import exits, project
 
-from .running import Done, Project, finish, fork
+from .running import Done, Project, bare_environment, finish, fork
 
 
 @pytest.fixture(scope="module")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Environments of this Python, without anything in them."""
     directory = tmp_path_factory.mktemp("environments")
-    found = {name: directory / name for name in ("one", "two")}
-    for path in found.values():
-        base = getattr(sys, "_base_executable", sys.executable)
-        subprocess.run([base, "-m", "venv", "--without-pip", str(path)], check=True)
-    return found
+    return {name: bare_environment(directory / name) for name in ("one", "two")}
 
 
 def find(directory: Path, named: str = "", **env: str) -> tuple[str, str] | None:
