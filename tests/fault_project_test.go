@@ -32,7 +32,7 @@ type project struct {
 }
 
 // patience is how long a run may take on a slow machine before a test gives up.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // newProject makes a project on a new database for driver.
 func newProject(t testing.TB, driver string) *project {
