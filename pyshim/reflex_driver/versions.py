@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import os
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import internals
@@ -17,11 +16,11 @@ def explain(exc: BaseException) -> tuple[str, str] | None:
     """What is wrong, and the next step; None where the files are not the reason."""
     missing = internals.missing_revision(exc)
     if missing is not None:
-        name, referring, file = missing
+        name, referring, file = missing[0], missing[1], _shown(missing[2])
         return (
-            f"{referring} ({_shown(file)}) refers to the revision {name}, and no file has that",
+            f"{referring} ({file}) refers to the revision {name}, and no file has that",
             f"bring the file of {name} back, from version control or from who wrote it; "
-            f"or change what {_shown(file)} refers to",
+            f"or change what {file} refers to",
         )
     if internals.named(exc, "alembic", "CommandError") and str(exc).startswith("Multiple head"):
         return _twins(internals.revision_files(exc))
@@ -45,25 +44,16 @@ def _twins(files: Iterable[str]) -> tuple[str, str] | None:
 
 def _id(file: str) -> str:
     """What a file assigns to `revision`, without running it; "" if that can't be told."""
+    from .branches.files import RevisionFileError, parse  # which need Alembic
+
     try:
-        with open(file, "rb") as source:
-            body = ast.parse(source.read()).body
-    except (OSError, SyntaxError, ValueError):
+        found = parse(file, Path(file).read_bytes())
+    except (OSError, RevisionFileError):
         return ""
-    for statement in body:
-        targets: list[ast.expr] = []
-        if isinstance(statement, ast.Assign):
-            targets = statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets = [statement.target]
-        for target in targets:
-            value = getattr(statement, "value", None)
-            if getattr(target, "id", "") == "revision" and isinstance(value, ast.Constant):
-                return str(value.value)
-    return ""
+    return found.revision if found else ""
 
 
 def _shown(file: str) -> str:
-    """From here, if it is below here."""
-    here = os.path.join(os.getcwd(), "")
-    return file[len(here) :] if file.startswith(here) else file
+    from .branches.files import shown
+
+    return shown(Path(file))
