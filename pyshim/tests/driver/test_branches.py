@@ -11,6 +11,7 @@ import pytest
 from reflex_driver.branches.files import RevisionFileError, parse, with_parent
 
 from .running import Done, Project
+from .test_completion import names as complete
 
 MAKO = '''\
 """${message}
@@ -287,6 +288,13 @@ def test_a_database_that_is_not_reached(forked: Repository) -> None:
     assert forked.changed() == []
 
 
+def test_completion(forked: Repository) -> None:
+    """What --onto takes is a revision."""
+    forked.git("merge", "-q", "main")
+    assert "theirs" in complete(forked.project, "rebase", "--onto", "th")
+    assert set(complete(forked.project, "heads", "--w")) == {"--with"}
+
+
 def test_dry_run(forked: Repository) -> None:
     forked.git("merge", "-q", "main")
     done = forked.run("rebase", "--dry-run").check()
@@ -318,6 +326,54 @@ def test_a_branch_with_a_label_stays(repository: Repository) -> None:
     repository.git("checkout", "-q", "feature")
     repository.git("merge", "-q", "main")
     assert "begins the branch side" in repository.run("rebase").check(1).stderr
+
+
+def test_two_first_revisions(repository: Repository) -> None:
+    """Both branches have begun the project: there are two bases."""
+    repository.git("checkout", "-q", "--orphan", "feature")
+    repository.path("first").unlink()
+    repository.commit("mine")
+    repository.git("checkout", "-q", "main")
+    repository.git("merge", "-q", "--allow-unrelated-histories", "--no-commit", "feature")
+    assert repository.heads() == ["first", "mine"]
+    done = repository.run("rebase").check()
+    assert "mine follows first now, not nothing" in done.stdout
+    assert repository.heads() == ["mine"]
+
+
+def test_a_revision_that_the_other_side_needs_stays(forked: Repository) -> None:
+    forked.git("merge", "-q", "main")
+    path = forked.path("theirs")
+    path.write_text(path.read_text().replace("depends_on = None", "depends_on = 'mine1'"))
+    refused = forked.run("rebase").check(1).stderr
+    assert "theirs needs mine1 before it (depends_on)" in refused
+
+
+def test_several_directories(forked: Repository) -> None:
+    """Found as Alembic finds them: in each of version_locations, and below."""
+    forked.git("merge", "-q", "main")
+    for name, directory in (("mine1", "a/deep"), ("mine2", "a"), ("theirs", "b")):
+        place = forked.project.directory / directory
+        place.mkdir(parents=True, exist_ok=True)
+        forked.git("mv", str(forked.path(name)), directory)
+    forked.project.write(
+        "pyproject.toml",
+        """\
+        [tool.alembic]
+        script_location = "alembic"
+        version_locations = ["alembic/versions", "a", "b"]
+        recursive_version_locations = true
+        """,
+    )
+    forked.git("add", "-A")
+    forked.git("commit", "-qm", "moved")
+    forked.git("branch", "-qf", "main", "HEAD")
+    assert forked.heads() == ["mine2", "theirs"]
+    assert "none of them is this branch's alone" in forked.run("rebase").check(1).stderr
+    shutil.rmtree(forked.project.directory / ".git")
+    done = forked.run("rebase", "--onto", "theirs").check()
+    assert "mine1 follows theirs now, not first: a/deep/mine1_mine1.py" in done.stdout
+    assert forked.heads() == ["mine2"]
 
 
 def test_a_branch_that_parts_itself(forked: Repository) -> None:
