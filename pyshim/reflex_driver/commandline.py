@@ -216,6 +216,8 @@ class CommandLine(alembic.config.CommandLine):
             add = _adder(parser, parser.add_argument_group("options of reflex"))
             options.add_traceback(add)
             options.add_each(add, hidden=name not in {*options.EACH_COMMANDS, "migrate"})
+            if name in ("revision", "makemigrations"):
+                autogenerate.add_option(add)
             if name == "history":
                 graph.add_options(add)
                 history.add_options(add)
