@@ -15,14 +15,17 @@ The way through it:
     signals         what ends a run from outside
     commandline     Alembic's own command line, with a few options more (options)
     configuration   Alembic's Config, completed with the database's URL (pyproject)
-    initialize      `reflex db init`
+    initialize      `reflex db init`, with models (what env.py imports) and discovery
     history, graph  the revisions as data and as a picture
     status          `reflex db status`, with database_status (what is asked) and screen
     guard           around a run: the lock, timeouts, interrupts (hooks says where it listens)
     each            `--each`: the same for many databases, each in a process of its own
     completion      what may come next on the command line, for the shell
+    branches        revision files on git's branches: `rebase`, `heads --check`
+    blockers        who is in the way of a statement that waits for a lock
     framework       what a Reflex app's rxconfig.py says
-    failure         what an exception means to the person at the terminal
+    failure         what an exception means to the person at the terminal, with url and
+                    refusal (connecting), versions (the files) and installing (packages)
     exits           the exit statuses, and the end of a run
     secrets         the run's own passwords, kept out of our messages and off stderr
     internals       the names of other people's internals

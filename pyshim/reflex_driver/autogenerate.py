@@ -8,32 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import sys
 from typing import TYPE_CHECKING, Any
 
+from alembic.operations.ops import DropTableOp
+
+from . import discovery
 from .hooks import observing
 from .progress import say
+from .usage import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext
 
-_DEFINES_TABLES = re.compile(
-    rb"^\s+__tablename__\s*[:=]|\btable\s*=\s*True\b|[\s.]Table\(", re.MULTILINE
-)
 _SHOWN = 5  # files that are named
-_LIMIT = 2000  # files that are looked at
 
 
 class _Metadata:
     """Sees the metadata of each `context.configure`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refuses: bool) -> None:
         self.found: list[Any] = []
+        self._refuses = refuses
 
     def configuring(self, env: EnvironmentContext) -> None:
         """See hooks.Observer."""
@@ -41,7 +40,16 @@ class _Metadata:
     def configured(self, context: MigrationContext) -> None:
         """Note what the database is compared with."""
         target = context.opts.get("target_metadata")
-        self.found += target if isinstance(target, (list, tuple)) else [target]
+        targets = target if isinstance(target, (list, tuple)) else [target]
+        self.found += targets
+        if self._refuses and _is_empty(targets):
+            _refuse_to_drop(context)
+
+
+def _is_empty(targets: Sequence[Any]) -> bool:
+    """Whether there is a MetaData, and no table in any."""
+    found = [metadata for metadata in targets if metadata is not None]
+    return bool(found) and not any(metadata.tables for metadata in found)
 
 
 @contextlib.contextmanager
@@ -50,50 +58,59 @@ def explained(options: argparse.Namespace) -> Iterator[None]:
     if not (getattr(options, "autogenerate", False) or options.cmd[0].__name__ == "check"):
         yield
         return
-    metadata = _Metadata()
+    metadata = _Metadata(
+        refuses=options.cmd[0].__name__ == "revision" and not options.allow_empty_models
+    )
     try:
         with observing(metadata):
             yield
     finally:
-        found = [m for m in metadata.found if m is not None]
-        if found and not any(m.tables for m in found):
+        if _is_empty(metadata.found):
             say(_explanation())
+
+
+def add_option(add: Callable[..., object]) -> None:
+    """Give `revision` the option that allows what is refused here."""
+    add(
+        "--allow-empty-models",
+        action="store_true",
+        help="write the revision that drops every table where env.py's metadata holds none",
+    )
+
+
+def _refuse_to_drop(context: MigrationContext) -> None:
+    """Refuse a revision that drops tables because no model was imported.
+
+    The project's own process_revision_directives comes after it.
+    """
+    theirs = context.opts.get("process_revision_directives")
+
+    def process(context: MigrationContext, revision: Any, directives: list[Any]) -> None:
+        drops = [
+            operation
+            for directive in directives
+            for upgrades in directive.upgrade_ops_list
+            for operation in upgrades.ops
+            if isinstance(operation, DropTableOp)
+        ]
+        if drops:
+            raise UsageError(
+                f"The revision would drop every table of the database ({len(drops)}), because "
+                "the metadata that env.py names holds none",
+                "import the models in env.py; --allow-empty-models writes it all the same",
+            )
+        if theirs is not None:
+            theirs(context, revision, directives)
+
+    context.opts["process_revision_directives"] = process
 
 
 def _explanation() -> str:
     text = (
         "The metadata that env.py names holds no table at all: models count once they are imported."
     )
-    files = list(_not_imported(os.getcwd()))
+    files = list(discovery.not_imported(os.getcwd()))
     if not files:
         return text
     more = f", and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
     return f"{text} These files define tables and were not: {', '.join(files[:_SHOWN])}{more}"
-
-
-def _not_imported(directory: str) -> Iterator[str]:
-    """Files of the project that define tables, and that no module was imported from."""
-    imported = {
-        os.path.realpath(file)
-        for module in list(sys.modules.values())
-        if (file := getattr(module, "__file__", None))
-    }
-    looked_at = 0
-    for parent, directories, names in os.walk(directory):
-        directories[:] = sorted(
-            d
-            for d in directories
-            if not d.startswith((".", "__"))
-            and d not in ("node_modules", "site-packages", "versions", "tests")
-            and not os.path.exists(os.path.join(parent, d, "pyvenv.cfg"))
-        )
-        for name in sorted(names):
-            file = os.path.join(parent, name)
-            if not name.endswith(".py") or os.path.realpath(file) in imported:
-                continue
-            looked_at += 1
-            if looked_at > _LIMIT:
-                return
-            with contextlib.suppress(OSError), open(file, "rb") as source:
-                if _DEFINES_TABLES.search(source.read()):
-                    yield os.path.relpath(file, directory)

@@ -232,6 +232,8 @@ class CommandLine(alembic.config.CommandLine):
             options.add_traceback(add)
             options.add_env_file(add)
             options.add_each(add, hidden=name not in {*options.EACH_COMMANDS, "migrate"})
+            if name in ("revision", "makemigrations"):
+                autogenerate.add_option(add)
             if name == "history":
                 graph.add_options(add)
                 history.add_options(add)

@@ -55,11 +55,9 @@ def command(requirement: str, *, anew: bool = False) -> str:
         return f'uv pip install --python "{sys.executable}" {again}{wanted}'
     if not in_venv and _externally_managed():
         others = "" if requirement.startswith("alembic") else "alembic "
-        return (
-            f'"{sys.executable}" -m venv .venv && .venv/bin/python -m pip install {others}{wanted}'
-            ", because the system's own Python takes no packages from pip; "
-            "the command finds .venv by itself"
-        )
+        # The command finds .venv by itself.
+        install = f".venv/bin/python -m pip install {others}{wanted}"
+        return f'"{sys.executable}" -m venv .venv && {install}'
     pip = f'"{sys.executable}" -m pip install {again}{wanted}'
     return pip if find_spec("pip") else f'"{sys.executable}" -m ensurepip && {pip}'
 

@@ -35,7 +35,8 @@ func TestReflexORM(t *testing.T) {
 		for _, sqlalchemy := range series {
 			t.Run(python.Version+" "+sqlalchemy, func(t *testing.T) {
 				env := venv.Get(t, python, sqlalchemy,
-					"alembic", "psycopg[binary]", "asyncpg", "aiosqlite", "sqlmodel", "python-dotenv", "pytest", "mypy")
+					"alembic", "psycopg[binary]", "asyncpg", "aiosqlite", "sqlmodel",
+					"flask-sqlalchemy", "python-dotenv", "pytest", "mypy")
 				args := []string{"-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"}
 				if i > 0 && i < len(pythons)-1 { // the driver whole on the oldest and the newest
 					args = append(args, "--ignore-glob=*/tests/driver/test_[!l]*.py")

@@ -1,13 +1,14 @@
 """`reflex db init`: everything or nothing, and what it writes works."""
 
 import os
+import re
 import resource
 from pathlib import Path
 
 import pytest
 
 import reflex_driver
-from reflex_driver import initialize
+from reflex_driver import models
 from reflex_driver.usage import UsageError
 
 from .running import Done, fork
@@ -154,8 +155,8 @@ def test_what_names_the_models(here: Path, source: str, spec: str, target: str) 
     (here / "m1.py").write_text(source)
 
     def find() -> int:
-        models = initialize.find_models(spec)
-        print(models.imports.strip(), models.target_metadata.splitlines()[-1], sep="\n")
+        found = models.find([spec])
+        print(found.imports.strip(), found.target_metadata.splitlines()[-1], sep="\n")
         return 0
 
     done = fork(find, here).check()
@@ -178,7 +179,7 @@ def test_a_module_that_does_not_say_which(here: Path, source: str, message: str)
 
     def find() -> int:
         with pytest.raises(UsageError) as caught:
-            initialize.find_models("m1")
+            models.find(["m1"])
         print(caught.value)
         return 0
 
@@ -191,6 +192,153 @@ def test_a_sqlmodel(here: Path) -> None:
     done = run(here, "init", "--models", "m1:SQLModel").check()
     assert done.status == 0
     assert "target_metadata = SQLModel.metadata" in (here / "alembic" / "env.py").read_text()
+
+
+BASE = """
+from sqlalchemy.orm import declarative_base
+Base = declarative_base()
+"""
+
+TABLE = """
+from sqlalchemy import Column, Integer
+from {module} import Base
+class {name}(Base):
+    __tablename__ = "{name}"
+    id = Column(Integer, primary_key=True)
+"""
+
+
+def write(directory: Path, **files: str) -> None:
+    """Write modules, whose names have __ for a slash."""
+    for name, text in files.items():
+        path = directory.joinpath(*name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def package(directory: Path, base: str = "shop.db") -> None:
+    """A base in a module of its own, and tables in two others."""
+    (directory / "shop").mkdir(parents=True)
+    (directory / "shop" / "__init__.py").touch()
+    write(
+        directory,
+        shop__db=BASE,
+        shop__orders=TABLE.format(module=base, name="orders"),
+        shop__people__models=TABLE.format(module=base, name="people"),
+    )
+
+
+def tables_of_a_revision(directory: Path) -> list[str]:
+    run(directory, "makemigrations", "-m", "one").check()
+    (revision,) = (directory / "alembic" / "versions").glob("*.py")
+    return re.findall("op.create_table\\('(\\w+)'", revision.read_text())
+
+
+@pytest.mark.parametrize("argv", [[], ["--models", "shop.db:Base"], ["--models", "shop.db"]])
+@pytest.mark.parametrize("src", [False, True])
+def test_tables_in_other_modules_than_the_base(here: Path, argv: list[str], src: bool) -> None:
+    package(here / "src" if src else here)
+    done = run(here, "init", *argv).check()
+    assert "shop.db:Base has 2 tables.\n" in done.stdout
+    env = (here / "alembic" / "env.py").read_text()
+    assert "from shop.db import Base\nimport shop.orders  # noqa: F401" in env
+    ini = (here / "alembic.ini").read_text()
+    assert f"prepend_sys_path = {'src' if src else '.'}\n" in ini
+    assert tables_of_a_revision(here) == ["orders", "people"]
+
+
+def test_a_directory_src_that_is_not_the_models(here: Path) -> None:
+    package(here)
+    write(here, src__assets__build="print('built')\n")
+    run(here, "init").check()
+    assert "prepend_sys_path = .\n" in (here / "alembic.ini").read_text()
+    assert tables_of_a_revision(here) == ["orders", "people"]
+
+
+def test_several_models(here: Path) -> None:
+    package(here)
+    write(here, other=MODELS)
+    options = ["--models", "shop.db:Base", "--models", "other:Base"]
+    done = run(here, "init", *options).check()
+    assert "shop.db:Base has 2 tables.\nother:Base has 1 table.\n" in done.stdout
+    assert sorted(tables_of_a_revision(here)) == ["customer", "orders", "people"]
+
+
+def test_bases_that_are_found_and_do_not_go_together(here: Path) -> None:
+    write(here, one=MODELS, two=MODELS)
+    done = run(here, "init").check()
+    assert "choose of --models one:Base, --models two:Base\n" in done.stdout
+    assert "target_metadata = None" in (here / "alembic" / "env.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("print('seeded', file=open('ran', 'w'))\n", ""),
+        ("for _ in range(2):\n    open('ran', 'w')\n", ""),
+        ("with open('ran', 'w'):\n    pass\n", ""),
+        ("x = 1 / 0\n", " (ZeroDivisionError: division by zero)"),
+    ],
+)
+def test_a_script_is_named_and_not_run(here: Path, text: str, why: str) -> None:
+    package(here)
+    write(here, seed=TABLE.format(module="shop.db", name="seed") + text)
+    done = run(here, "init").check()
+    assert f"Not imported, though tables are defined there: seed.py{why}\n" in done.stdout
+    assert not (here / "ran").exists()
+    assert tables_of_a_revision(here) == ["orders", "people"]
+
+
+def test_a_base_without_tables_is_said_to_have_none(here: Path) -> None:
+    write(here, base=BASE)
+    done = run(here, "init", "--models", "base:Base").check()
+    assert "base:Base has 0 tables. Models count once they are imported" in done.stdout
+
+
+def test_flask_sqlalchemys_db(here: Path) -> None:
+    pytest.importorskip("flask_sqlalchemy")
+    db = "from flask_sqlalchemy import SQLAlchemy\ndb = SQLAlchemy()\n"
+    user = """
+from shop.db import db
+class User(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+"""
+    write(here, shop__db=db, shop__user=user)
+    assert "shop.db:db has 1 table.\n" in run(here, "init").check().stdout
+    assert "target_metadata = db.metadata" in (here / "alembic" / "env.py").read_text()
+    assert tables_of_a_revision(here) == ["user"]
+
+
+def test_sqlmodels_tables_are_found(here: Path) -> None:
+    pytest.importorskip("sqlmodel")
+    hero = """
+import sqlmodel
+class Hero(sqlmodel.SQLModel, table=True):
+    id: int = sqlmodel.Field(primary_key=True)
+"""
+    write(here, heroes=hero)
+    assert "heroes:Hero has 1 table.\n" in run(here, "init").check().stdout
+    assert tables_of_a_revision(here) == ["hero"]
+
+
+def test_the_next_step_names_the_variable_that_is_not_set(here: Path) -> None:
+    done = fork(lambda: reflex_driver.main("reflex db", "1", "", "init"), here).check()
+    assert "Next:\n  export REFLEX_DB_URL=postgresql+psycopg://USER:" in done.stdout
+
+
+def test_a_metadata_without_tables_drops_none(here: Path) -> None:
+    package(here)
+    run(here, "init").check()
+    tables_of_a_revision(here)
+    run(here, "upgrade", "head").check()
+    env = here / "alembic" / "env.py"
+    env.write_text(re.sub("import shop.*\n", "", env.read_text()))
+    done = run(here, "makemigrations", "-m", "two").check(2)
+    assert "Error: The revision would drop every table of the database (2), because" in done.stderr
+    assert len(list((here / "alembic" / "versions").glob("*.py"))) == 1
+    assert "would drop" not in run(here, "check").check(1).stderr
+    run(here, "revision", "--autogenerate", "-m", "two", "--allow-empty-models").check()
+    assert len(list((here / "alembic" / "versions").glob("*.py"))) == 2
 
 
 def test_nothing_of_ours_is_needed_afterwards(here: Path) -> None:

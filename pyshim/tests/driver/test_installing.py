@@ -124,9 +124,9 @@ def test_a_python_of_the_system(tmp_path: Path, tools: Path) -> None:
     """Debian's refuses pip (PEP 668)."""
     prefix = str(home(tmp_path / "usr", "EXTERNALLY-MANAGED"))
     answer = said(BASE, tmp_path, tools, "asyncpg", PYTHONHOME=prefix)
-    assert '-m venv .venv && .venv/bin/python -m pip install alembic "asyncpg", because' in answer
+    assert '-m venv .venv && .venv/bin/python -m pip install alembic "asyncpg"' in answer
     answer = said(BASE, tmp_path, tools, "alembic", PYTHONHOME=prefix)
-    assert 'pip install "alembic", because' in answer
+    assert 'pip install "alembic"' in answer
 
 
 def test_pip_and_no_pip(tmp_path: Path, tools: Path) -> None:
