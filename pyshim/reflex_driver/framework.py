@@ -9,8 +9,12 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import secrets
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 FILE = "rxconfig.py"
 
@@ -50,17 +54,40 @@ def app_module() -> str:
 
 def models_hint() -> str:
     """The next step where env.py names no metadata."""
+    hint = f"name the models in env.py: {_lines(app_module() or 'shop.models')}"
+    return f"{hint}. Reflex did not read that file" if app_module() else hint
+
+
+def proposal() -> list[str]:
+    """What `init` says to who has named no models, in the directory of a Reflex app."""
     module = app_module()
-    hint = (
-        f"name the models in env.py: `from {module or 'shop.models'} import Base` and "
-        "`target_metadata = Base.metadata`"
+    return [f"For this Reflex app: {_lines(module)}."] if module else []
+
+
+def _lines(module: str) -> str:
+    lines = f"`from {module} import Base` and `target_metadata = Base.metadata`"
+    if module != app_module():
+        return lines
+    return (
+        f"{lines}; for models of rx.Model or SQLModel `import {module}`, "
+        "`from sqlmodel import SQLModel` and `target_metadata = SQLModel.metadata`"
     )
-    if module:
-        hint += (
-            f"; for models of rx.Model or SQLModel `import {module}`, `from sqlmodel import "
-            "SQLModel` and `target_metadata = SQLModel.metadata`. Reflex did not read that file"
-        )
-    return hint
+
+
+def models_module(name: str) -> str:
+    """The module of `--models`: that of the app, where only the app's name is given."""
+    given = _arguments().get("app_name")
+    is_app = isinstance(given, ast.Constant) and given.value == name
+    return app_module() if is_app else name
+
+
+def registries(module: ModuleType) -> list[str]:
+    """`rx.ModelRegistry`, as a module names it that imports Reflex; for models of rx.Model."""
+    return [
+        f"{name}.ModelRegistry"
+        for name, value in vars(module).items()
+        if getattr(value, "__name__", "") == "reflex" and hasattr(value, "ModelRegistry")
+    ]
 
 
 def left_hint(exc: BaseException) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic import command
 
-from . import configuration
+from . import configuration, framework
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def _next_steps(program: str, directory: Path, kept: Path | None, models: Models
         lines.append(f"Kept {kept}, which was there: its script_location must be {directory}.")
     if not models:
         lines.append(f"Name your models in {directory / 'env.py'}.")
+        lines += framework.proposal()
     lines.append("Next:")
     lines.append(f'  {program} revision --autogenerate -m "first tables"')
     lines.append(f"  {program} upgrade head")
@@ -106,6 +107,7 @@ def find_models(spec: str) -> Models:
     module_name, _, name = spec.partition(":")
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", module_name):
         raise UsageError(f"--models {spec}: {module_name!r} is not a module's name")
+    module_name = framework.models_module(module_name)
     sys.path.insert(0, str(Path.cwd()))  # as prepend_sys_path does for env.py
     module = importlib.import_module(module_name)
     if not name:
@@ -133,6 +135,8 @@ def _expression(spec: str, name: str, target: object) -> str:
         return name
     if isinstance(getattr(target, "metadata", None), MetaData):
         return f"{name}.metadata"
+    if callable(getattr(target, "get_metadata", None)):  # Reflex's ModelRegistry
+        return f"{name}.get_metadata()"
     if isinstance(target, (list, tuple)) and target:
         if all(isinstance(item, MetaData) for item in target):
             return f"list({name})"
@@ -145,7 +149,7 @@ def _expression(spec: str, name: str, target: object) -> str:
 
 
 def _only_base(module: ModuleType, module_name: str) -> str:
-    found = _bases(module)
+    found = _bases(module) or framework.registries(module)
     if len(found) == 1:
         return found[0]
     if not found:

@@ -36,7 +36,7 @@ func TestBesideReflex(t *testing.T) {
 func framework(t *testing.T) venv.Env {
 	t.Helper()
 	wheel, _ := distribution(t)
-	kept := venv.Get(t, venv.Newest(t), "reflex[db]", "aiosqlite", "python-socketio[client]")
+	kept := newestReflex(t)
 	env := venv.Env{Dir: filepath.Join(t.TempDir(), "venv"), Python: kept.Python}
 	clean := command{env: venv.CleanEnv()}
 	run(t, clean, env.Python.Executable, "-m", "venv", "--without-pip", env.Dir)
@@ -53,6 +53,24 @@ func framework(t *testing.T) venv.Env {
 		t.Error("the wheel has replaced Reflex's own command")
 	}
 	return env
+}
+
+// newestReflex is an environment with the newest Reflex of the index, as it was when
+// the environment was made.
+func newestReflex(t *testing.T) venv.Env {
+	t.Helper()
+	return venv.Get(t, venv.Newest(t), "reflex[db]", "aiosqlite", "python-socketio[client]", "pytest")
+}
+
+// What `init` finds in an app of Reflex is tested beside the driver's other tests; these
+// here run where Reflex is installed.
+func TestInitInAReflexApp(t *testing.T) {
+	env := newestReflex(t)
+	in := command{dir: filepath.Join(venv.Root(), "pyshim"), env: venv.CleanEnv()}
+	out := run(t, in, env.Bin("python"), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/driver/test_framework.py")
+	if strings.Contains(out, "SKIPPED") {
+		t.Errorf("pytest has left some out:\n%s", out)
+	}
 }
 
 func sitePackages(t *testing.T, env venv.Env) string {
