@@ -93,11 +93,18 @@ def _replacement(config: Config, options: Namespace) -> tuple[str, str]:
     misnamed = section != MAIN_SECTION and not config.file_config.has_section(section)
     if own_url(config) or misnamed:
         return "", ""
+    if not environment_url() and options.cmd[0].__name__ in OFFLINE:  # it needs no URL
+        return "", ""
+    return named_url(config.toml_file_name or pyproject.FILE)
+
+
+def named_url(file: str) -> tuple[str, str]:
+    """The URL of the environment, else of [tool.reflex] in `file`, and where it is.
+
+    A password in the file gets a line of warning.
+    """
     if environment_url():
         return environment_url(), "REFLEX_DB_URL"
-    if options.cmd[0].__name__ in OFFLINE:  # what needs no URL does not look for one
-        return "", ""
-    file = config.toml_file_name or pyproject.FILE
     url = pyproject.url("db_url", file)
     if secrets.has_secret(url):
         exits.write_error(

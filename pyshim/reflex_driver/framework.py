@@ -6,15 +6,11 @@ therefore not known here.
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from . import secrets
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 FILE = "rxconfig.py"
 
@@ -34,10 +30,10 @@ def url_hint() -> str:
     given = _arguments().get("db_url")
     if given is None:
         return ""
-    place = f"{FILE}, line {given.lineno}, has db_url, which only Reflex reads"
+    line, url = given
+    place = f"{FILE}, line {line}, has db_url, which only Reflex reads"
     step = "give it in REFLEX_DB_URL, which Reflex reads too"
-    url = given.value if isinstance(given, ast.Constant) else None
-    if isinstance(url, str) and not secrets.has_secret(url):
+    if url and not secrets.has_secret(url):
         step += f', or write db_url = "{url}" under [tool.reflex] in pyproject.toml'
     return f"{place}: {step}"
 
@@ -45,11 +41,9 @@ def url_hint() -> str:
 def app_module() -> str:
     """The module of this directory's app, as Reflex imports it: "shop.shop"; "" where none is."""
     given = _arguments()
-    for name, form in (("app_module_import", "{}"), ("app_name", "{0}.{0}")):
-        value = given.get(name)
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            return form.format(value.value)
-    return ""
+    _, module = given.get("app_module_import", (0, ""))
+    _, name = given.get("app_name", (0, ""))
+    return module or (f"{name}.{name}" if name else "")
 
 
 def models_hint() -> str:
@@ -76,9 +70,8 @@ def _lines(module: str) -> str:
 
 def models_module(name: str) -> str:
     """The module of `--models`: that of the app, where only the app's name is given."""
-    given = _arguments().get("app_name")
-    is_app = isinstance(given, ast.Constant) and given.value == name
-    return app_module() if is_app else name
+    _, app = _arguments().get("app_name", (0, ""))
+    return app_module() if name == app else name
 
 
 def registries(module: ModuleType) -> list[str]:
@@ -92,26 +85,32 @@ def registries(module: ModuleType) -> list[str]:
 
 def left_hint(exc: BaseException) -> str:
     """The next step where the project's code asks Reflex for what has left it; else ""."""
-    name = getattr(exc, "name", None)
-    module = getattr(getattr(exc, "obj", None), "__name__", "")  # of an AttributeError
-    if isinstance(exc, ImportError):  # its name is the module's
-        module, said = name, re.search(r"cannot import name '(\w+)'", str(exc))
-        name = said[1] if said else None
+    module, name = "", ""
+    if isinstance(exc, AttributeError) and isinstance(exc.obj, ModuleType):
+        module, name = exc.obj.__name__, exc.name or ""
+    elif isinstance(exc, ImportError):
+        said = re.search(r"cannot import name '(\w+)'", str(exc))
+        module, name = exc.name or "", said[1] if said else ""
     if module not in ("reflex", "reflex.model") or name not in _LEAVES:
         return ""
     return f"rx.{name} has left Reflex: {_LEAVES[name]}"
 
 
-def _arguments() -> dict[str, ast.expr]:
-    """The named arguments of the calls in rxconfig.py, of which `rx.Config(...)` is one."""
+def _arguments() -> dict[str, tuple[int, str]]:
+    """The named arguments of the calls in rxconfig.py, of which `rx.Config(...)` is one.
+
+    Of each its line, and its value, which is "" for what is not a text written there.
+    """
+    import ast  # here, because most runs have no use for it
+
     try:
         tree = ast.parse(Path(FILE).read_bytes())
     except (OSError, ValueError, SyntaxError):
         return {}
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return {
-        keyword.arg: keyword.value
-        for call in calls
-        for keyword in call.keywords
-        if keyword.arg is not None
-    }
+    keywords = [k for call in ast.walk(tree) if isinstance(call, ast.Call) for k in call.keywords]
+    found = {}
+    for keyword in keywords:
+        value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+        if keyword.arg is not None:
+            found[keyword.arg] = keyword.value.lineno, value if isinstance(value, str) else ""
+    return found
