@@ -132,6 +132,21 @@ var parityCases = []parityCase{
 		},
 	},
 	{
+		name: "an app of Reflex",
+		env:  []string{"ALEMBIC_INCLUDE_SCHEMAS=true"},
+		files: map[string]string{
+			"models.py":      models,
+			"rxconfig.py":    "raise SystemExit('it is not to be run')\nconfig = rx.Config(app_name='shop', db_url='sqlite:///rx.db')\n",
+			".env":           "REFLEX_DB_URL=sqlite:///env.db\n",
+			"pyproject.toml": "[tool.reflex]\ndb_url = 'postgresql://u:p4ssw0rd@nowhere.invalid/d'\nother = 7\n",
+		},
+		run: []string{
+			initGeneric, useModels,
+			`alembic revision --autogenerate -m "first tables" --rev-id aa01`,
+			"alembic upgrade head", "alembic current", "alembic check", "alembic heads",
+		},
+	},
+	{
 		name: "version locations",
 		run: []string{
 			initGeneric,

@@ -97,11 +97,18 @@ def _replacement(config: Config, options: Namespace) -> tuple[str, str]:
     """The URL that goes before the configuration's, and where it is; "" where none does."""
     if own_url(config) or _is_misnamed(config):
         return "", ""
+    if not environment_url() and getattr(options, "offline", False):  # it needs no URL
+        return "", ""
+    return named_url(config.toml_file_name or pyproject.FILE)
+
+
+def named_url(file: str) -> tuple[str, str]:
+    """The URL of the environment, else of [tool.reflex] in `file`, and where it is.
+
+    A password in the file gets a line of warning.
+    """
     if environment_url():
         return environment_url(), "REFLEX_DB_URL"
-    if getattr(options, "offline", False):  # what needs no URL does not look for one
-        return "", ""
-    file = config.toml_file_name or pyproject.FILE
     url = pyproject.url("db_url", file)
     if secrets.has_secret(url):
         exits.write_error(

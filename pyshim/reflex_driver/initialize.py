@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from alembic import command
 
-from . import configuration, models
+from . import configuration, framework, models
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def _next_steps(program: str, directory: Path, kept: Path | None, found: Models)
     lines += found.lines
     if not found.found:
         lines.append(f"Name your models in {directory / 'env.py'}.")
+        lines += framework.proposal()
     lines.append("Next:")
     if not configuration.environment_url():
         lines.append("  export REFLEX_DB_URL=postgresql+psycopg://USER:PASSWORD@HOST/DATABASE")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import discovery
+from . import discovery, framework
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def _named(spec: str) -> _Target:
     module_name, _, name = spec.partition(":")
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", module_name):
         raise UsageError(f"--models {spec}: {module_name!r} is not a module's name")
+    module_name = framework.models_module(module_name)
     module = importlib.import_module(module_name)
     if not name:
         name = _only_base(module, module_name)
@@ -107,6 +108,8 @@ def _expression(spec: str, name: str, target: object) -> tuple[str, list[Any]]:
     metadata = getattr(target, "metadata", None)
     if isinstance(metadata, MetaData):
         return f"{name}.metadata", [metadata]
+    if callable(getattr(target, "get_metadata", None)):  # Reflex's ModelRegistry
+        return f"{name}.get_metadata()", [target.get_metadata()]  # type: ignore[attr-defined]
     if isinstance(target, (list, tuple)) and target:
         if all(isinstance(item, MetaData) for item in target):
             return f"list({name})", list(target)
@@ -221,7 +224,7 @@ def _written(targets: list[_Target], others: list[str]) -> Models:
 
 
 def _only_base(module: ModuleType, module_name: str) -> str:
-    found = _bases(module)
+    found = _bases(module) or framework.registries(module)
     if len(found) == 1:
         return found[0]
     if not found:

@@ -1,10 +1,17 @@
 package wheel
 
 import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/reflex-dev/reflex-orm/tests/venv"
 )
@@ -29,7 +36,7 @@ func TestBesideReflex(t *testing.T) {
 func framework(t *testing.T) venv.Env {
 	t.Helper()
 	wheel, _ := distribution(t)
-	kept := venv.Get(t, venv.Newest(t), "reflex[db]", "aiosqlite", "python-dotenv", "websockets")
+	kept := newestReflex(t)
 	env := venv.Env{Dir: filepath.Join(t.TempDir(), "venv"), Python: kept.Python}
 	clean := command{env: venv.CleanEnv()}
 	run(t, clean, env.Python.Executable, "-m", "venv", "--without-pip", env.Dir)
@@ -46,6 +53,24 @@ func framework(t *testing.T) venv.Env {
 		t.Error("the wheel has replaced Reflex's own command")
 	}
 	return env
+}
+
+// newestReflex is an environment with the newest Reflex of the index, as it was when
+// the environment was made.
+func newestReflex(t *testing.T) venv.Env {
+	t.Helper()
+	return venv.Get(t, venv.Newest(t), "reflex[db]", "aiosqlite", "python-socketio[client]", "pytest")
+}
+
+// What `init` finds in an app of Reflex is tested beside the driver's other tests; these
+// here run where Reflex is installed.
+func TestInitInAReflexApp(t *testing.T) {
+	env := newestReflex(t)
+	in := command{dir: filepath.Join(venv.Root(), "pyshim"), env: venv.CleanEnv()}
+	out := run(t, in, env.Bin("python"), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/driver/test_framework.py")
+	if strings.Contains(out, "SKIPPED") {
+		t.Errorf("pytest has left some out:\n%s", out)
+	}
 }
 
 func sitePackages(t *testing.T, env venv.Env) string {
@@ -77,8 +102,11 @@ func move(t *testing.T, env venv.Env) {
 	reflex("migrate")
 	sign(t, in, env, "Ada")
 
+	if first := in.result(t, env.Bin("reflex-db"), "current"); first.status != 4 || !strings.Contains(first.stderr, "rxconfig.py, line 5, has db_url") {
+		t.Errorf("with the URL in rxconfig.py alone: %+v", first)
+	}
 	copyTree(t, filepath.Join(example, "after"), project)
-	in.env = append(in.env, "REFLEX_DB_URL=sqlite:///guestbook.db")
+	in.env = append(in.env, "REFLEX_DB_URL=sqlite:///guestbook.db", "REFLEX_ASYNC_DB_URL=sqlite+aiosqlite:///guestbook.db")
 	if history := ours("history"); strings.Count(history, "\n") != 2 {
 		t.Fatalf("Reflex made these migrations, not two:\n%s", history)
 	}
@@ -102,6 +130,15 @@ func move(t *testing.T, env venv.Env) {
 	if entries := sign(t, in, env, "Joan"); entries != "Joan Grace Ada\n" {
 		t.Errorf("after the third migration, the entries are by %q", entries)
 	}
+	want := `load ['Joan', 'Grace', 'Ada']
+sign ['Alan', 'Joan', 'Grace', 'Ada']
+count_cities 2
+remove ['Joan', 'Grace', 'Ada']
+count_cities 1
+`
+	if shown := page(t, in, env); shown != want {
+		t.Errorf("the page shows\n%s", shown)
+	}
 	// Reflex's own commands go on working, and see nothing to do.
 	reflex("makemigrations", "--message", "nothing")
 	if history := ours("history"); strings.Count(history, "\n") != 3 {
@@ -119,6 +156,56 @@ state = State(_reflex_internal_init=True)
 State.sign.fn(state, {"author": sys.argv[1], "text": "hello", "city": "London"})
 print(*(entry.author for entry in state.entries))
 `, author)
+}
+
+// page starts the app, and does what a person does in its page. There is no browser: the
+// frontend needs a newer Node than Debian has, so the framework's event endpoint is driven.
+func page(t *testing.T, in command, env venv.Env) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	listener.Close()
+	var said bytes.Buffer
+	server := exec.Command(env.Bin("reflex"), "run", "--backend-only", "--env", "prod", "--backend-host", "127.0.0.1", "--backend-port", port)
+	server.Dir, server.Env, server.Stdout, server.Stderr = in.dir, in.env, &said, &said
+	server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it has workers
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		syscall.Kill(-server.Process.Pid, syscall.SIGKILL)
+		server.Wait()
+		if t.Failed() {
+			t.Logf("the app said:\n%s", said.String())
+		}
+	}()
+	address := "http://127.0.0.1:" + port
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if answer, err := http.Get(address + "/ping"); err == nil {
+			answer.Body.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Error("the app does not answer")
+			return ""
+		}
+	}
+	answer, err := http.Get(address + "/_health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if health, _ := io.ReadAll(answer.Body); !strings.Contains(string(health), `"db":true`) {
+		t.Errorf("Reflex's own check of the database says %s", health)
+	}
+	shown, err := in.run(env.Bin("python"), filepath.Join(venv.Root(), "tests", "wheel", "testdata", "browser.py"), address)
+	if err != nil {
+		t.Errorf("%v", err)
+	}
+	return shown
 }
 
 // copyTree copies the files of a directory over another's.

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from signal import Signals as SignalNumber
 from typing import TYPE_CHECKING, Any
 
-from .. import exits, options
+from .. import configuration, exits, options
 from ..exits import Outcome
+from ..pyproject import ProjectError
 from ..signals import VERBS
 from ..usage import UsageError
 from . import databases, preload, work
@@ -54,10 +55,13 @@ def run(
     argv = options.without_each(argv)
     try:
         _refuse(parsed)
-        found = _read_list(parsed, argv)
+        url, _ = configuration.named_url(command._inis_from_config(parsed)[0])
+        found = _read_list(parsed, argv, url)
         each = _Each(command, parsed, argv, found)
     except UsageError as exc:
         return Outcome(exits.USAGE, str(exc), exc.hint)
+    except ProjectError as exc:
+        return Outcome(exits.DATABASE, str(exc))
     signals.stop()  # this process has nothing to roll back, and passes signals on
     return each.go_through()
 
@@ -71,11 +75,11 @@ def _refuse(parsed: argparse.Namespace) -> None:
         raise UsageError("--each connects to every database, and --sql to none")
 
 
-def _read_list(parsed: argparse.Namespace, argv: Sequence[str]) -> list[Database]:
+def _read_list(parsed: argparse.Namespace, argv: Sequence[str], url: str) -> list[Database]:
     other = databases.has_placeholder(argv) or any(
         databases.PLACEHOLDER in os.environ.get(name, "") for name in _OTHER_URLS
     )
-    places = databases.Places(os.environ.get("REFLEX_DB_URL", "").strip(), other)
+    places = databases.Places(url, other)
     try:
         if parsed.each == "-":
             found = databases.read(sys.stdin.buffer, places)

@@ -37,7 +37,7 @@ class Database:
 class Places:
     """Where the name of a line may go."""
 
-    url: str  # REFLEX_DB_URL: with a {}, or shared by all
+    url: str  # REFLEX_DB_URL, or db_url of [tool.reflex]: with a {}, or shared by all
     other: bool  # whether a {} stands anywhere else: in an -x, or in another variable
 
 

@@ -1,8 +1,14 @@
 """What a user of the Reflex framework types or writes first, and the next step that is said."""
 
+import importlib.util
+import shutil
+
 import pytest
 
 from .running import Project
+
+# Asked before a test has a module of this name.
+REFLEX = importlib.util.find_spec("reflex") is not None
 
 STOCK = """\
 from alembic import context
@@ -76,3 +82,68 @@ def test_what_reflex_never_had_is_no_such_thing(project: Project, code: str) -> 
     project.write("reflex/__init__.py", "")
     project.write("alembic/env.py", f"import sys\nsys.path.insert(0, '.')\n{code}\n")
     assert "Next: " not in project.run("upgrade", "head").check(1).stderr
+
+
+RX_MODEL = """
+import reflex as rx
+
+class Entry(rx.Model, table=True):
+    author: str
+"""
+
+MOVED = """
+import reflex as rx
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+class Base(DeclarativeBase):
+    pass
+
+class Entry(Base):
+    __tablename__ = "entry"
+    id: Mapped[int] = mapped_column(primary_key=True)
+"""
+
+
+@pytest.fixture
+def app(project: Project) -> Project:
+    """A directory with a Reflex app that is called shop, and without Alembic."""
+    shutil.rmtree(project.directory / "alembic")
+    project.write("rxconfig.py", "import reflex as rx\nconfig = rx.Config(app_name='shop')\n")
+    project.write("shop/__init__.py", "")
+    return project
+
+
+def test_init_without_models_proposes_the_apps(app: Project) -> None:
+    done = app.run("init").check()
+    assert "Name your models in alembic/env.py.\nFor this Reflex app: " in done.stdout
+    assert "`from shop.shop import Base` and `target_metadata = Base.metadata`" in done.stdout
+
+
+@pytest.mark.skipif(not REFLEX, reason="Reflex is not installed")
+@pytest.mark.parametrize(
+    ("models", "source", "target"),
+    [
+        ("shop", RX_MODEL, "rx.ModelRegistry.get_metadata()"),
+        ("shop.shop", RX_MODEL, "rx.ModelRegistry.get_metadata()"),
+        ("shop", MOVED, "Base.metadata"),
+        ("shop.shop:rx.ModelRegistry", RX_MODEL, "rx.ModelRegistry.get_metadata()"),
+        (
+            "shop:rx.ModelRegistry",
+            f"{RX_MODEL}\n{MOVED.replace('entry', 'moved')}\nrx.ModelRegistry.register(Base)",
+            "rx.ModelRegistry.get_metadata()",
+        ),
+    ],
+)
+def test_init_takes_what_the_framework_has(
+    app: Project, models: str, source: str, target: str
+) -> None:
+    app.write("shop/shop.py", source)
+    app.run("init", "--models", models).check()
+    env = (app.directory / "alembic" / "env.py").read_text()
+    assert "\nfrom shop.shop import " in env
+    assert f"\ntarget_metadata = {target}\n" in env
+    app.run("makemigrations", "-m", "first").check()
+    (revision,) = (app.directory / "alembic" / "versions").glob("*.py")
+    assert revision.read_text().count("op.create_table(") == source.count("class Entry(")
+    app.run("migrate").check()
+    assert app.run("check").check().stdout.endswith("No new upgrade operations detected.\n")

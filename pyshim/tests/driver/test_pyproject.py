@@ -114,6 +114,20 @@ def test_a_password_in_it_gets_a_line_of_warning(unnamed: Project, url: str, war
     assert "holds" not in unnamed.run("current", REFLEX_DB_URL="sqlite:///app.db").check().stderr
 
 
+def test_many_databases_have_it_as_the_variable(unnamed: Project) -> None:
+    """And one line of warning."""
+    unnamed.write("list", "a\nb\nc\n")
+    unnamed.write("pyproject.toml", tool("sqlite:///{}.db"))
+    unnamed.run("upgrade", "head", "--each", "list").check()
+    assert {f"{name}.db" for name in "abc"} <= {p.name for p in unnamed.directory.iterdir()}
+    unnamed.write("pyproject.toml", tool(f"sqlite://u:{SECRET}@/{{}}.db"))
+    done = unnamed.run("current", "--each", "list", "--keep-going")
+    assert done.stderr.count("holds a password") == 1
+    assert SECRET not in done.stdout + done.stderr
+    unnamed.write("pyproject.toml", "[tool.reflex]\ndb_url = 7\n")
+    assert "is not a text" in unnamed.run("current", "--each", "list").check(4).stderr
+
+
 def test_it_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     file = tmp_path / "pyproject.toml"
     assert pyproject.url("db_url", str(file)) == ""

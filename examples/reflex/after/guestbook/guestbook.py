@@ -2,7 +2,7 @@
 
 import reflex as rx
 import reflex_orm as orm
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from guestbook.models import Base, Entry
 
@@ -11,6 +11,7 @@ rx.ModelRegistry.register(Base)  # for the check of the schema in `reflex run`
 
 class State(rx.State):
     entries: list[Entry] = []
+    cities: int = 0
 
     @rx.event
     def load(self) -> None:
@@ -24,6 +25,22 @@ class State(rx.State):
             s.commit()
         self.load()
 
+    @rx.event
+    async def remove(self, entry_id: int) -> None:
+        async with orm.asession() as s:
+            entry = await s.get(Entry, entry_id)
+            if entry is not None:
+                await s.delete(entry)
+                await s.commit()
+        self.load()
+
+    @rx.event(background=True)
+    async def count_cities(self) -> None:
+        async with orm.asession() as s:
+            cities = (await s.scalars(select(func.count(Entry.city.distinct())))).one()
+        async with self:
+            self.cities = cities
+
 
 def index() -> rx.Component:
     return rx.container(
@@ -35,7 +52,13 @@ def index() -> rx.Component:
             on_submit=State.sign,
             reset_on_submit=True,
         ),
-        rx.foreach(State.entries, lambda e: rx.text(e.author, " (", e.city, "): ", e.text)),
+        rx.foreach(
+            State.entries,
+            lambda e: rx.text(
+                e.author, " (", e.city, "): ", e.text, on_double_click=State.remove(e.id)
+            ),
+        ),
+        rx.text(State.cities, " cities", on_click=State.count_cities),
     )
 
 

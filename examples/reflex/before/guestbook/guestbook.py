@@ -1,6 +1,7 @@
-"""A guestbook on rx.Model and rx.session."""
+"""A guestbook on rx.Model, rx.session and rx.asession."""
 
 import reflex as rx
+from sqlmodel import func, select
 
 
 class Entry(rx.Model, table=True):
@@ -11,6 +12,7 @@ class Entry(rx.Model, table=True):
 
 class State(rx.State):
     entries: list[Entry] = []
+    cities: int = 0
 
     @rx.event
     def load(self) -> None:
@@ -24,6 +26,22 @@ class State(rx.State):
             s.commit()
         self.load()
 
+    @rx.event
+    async def remove(self, entry_id: int) -> None:
+        async with rx.asession() as s:
+            entry = await s.get(Entry, entry_id)
+            if entry is not None:
+                await s.delete(entry)
+                await s.commit()
+        self.load()
+
+    @rx.event(background=True)
+    async def count_cities(self) -> None:
+        async with rx.asession() as s:
+            cities = (await s.exec(select(func.count(Entry.city.distinct())))).one()
+        async with self:
+            self.cities = cities
+
 
 def index() -> rx.Component:
     return rx.container(
@@ -35,7 +53,13 @@ def index() -> rx.Component:
             on_submit=State.sign,
             reset_on_submit=True,
         ),
-        rx.foreach(State.entries, lambda e: rx.text(e.author, " (", e.city, "): ", e.text)),
+        rx.foreach(
+            State.entries,
+            lambda e: rx.text(
+                e.author, " (", e.city, "): ", e.text, on_double_click=State.remove(e.id)
+            ),
+        ),
+        rx.text(State.cities, " cities", on_click=State.count_cities),
     )
 
 
