@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
+from . import log, logs, status
 from .hooks import observing
 from .interrupts import Interrupts
 from .lock import Lock
@@ -40,11 +41,12 @@ class Guard:
         self._signals = signals
         self._observing = contextlib.ExitStack()
         self._interrupts = Interrupts(signals, self._end_question)
-        self._wait = Wait(getattr(options, "wait", None), Progress())
+        quiet = getattr(options, "quiet", False)
+        self._wait = Wait(getattr(options, "wait", None), Progress(quiet=quiet))
         self._lock: Lock | None = None
         if getattr(options, "changes_database", False) and not options.no_lock:
             verbose = getattr(options, "verbose", False)
-            self._lock = Lock(options.lock_timeout, Progress(), verbose=verbose)
+            self._lock = Lock(options.lock_timeout, Progress(quiet=quiet), verbose=verbose)
         self._timeouts = {
             "lock_timeout": getattr(options, "ddl_lock_timeout", None),
             "statement_timeout": getattr(options, "statement_timeout", None),
@@ -89,8 +91,13 @@ class Guard:
             atexit.unregister(self._lock.close)
             self._lock.forked()
 
-    def configuring(self, env: EnvironmentContext) -> None:
-        """See hooks.Observer."""
+    def configuring(self, _env: EnvironmentContext) -> None:
+        """env.py has set up its logging, as a rule; Alembic is about to log what it has found."""
+        answers = getattr(self._options, "cmd", (None,))[0]
+        if getattr(self._options, "quiet", False) or answers is status.status:
+            logs.hide()
+        if log.as_json:
+            logs.format_as_json()
 
     def configured(self, context: MigrationContext) -> None:
         """env.py has its connection: lock the database before anything is read from it."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import exits, internals, secrets
 from ..exits import Outcome
-from ..hooks import observing
 from ..signals import Signals
 from . import preload
 from .watch import Watch, server
@@ -66,13 +65,11 @@ def _run(command: CommandLine, job: Job, signals: Signals) -> tuple[Outcome, dic
         parsed.brief = True
     if job["waited"]:
         parsed.wait = None
-    watch = Watch(job["expected"])
-    with observing(watch):
-        outcome = command.run(parsed, signals)
-    found = watch.result(outcome)
+    watch = Watch(job["expected"], verbose=bool(getattr(parsed, "verbose", False)))
+    outcome = command.run(parsed, signals, watch)
     if watch.elsewhere:
         outcome = Outcome(exits.FAILED, watch.elsewhere)
-    return outcome, asdict(found)
+    return outcome, watch.found()
 
 
 def end(outcome: Outcome, found: dict[str, Any]) -> dict[str, Any]:
