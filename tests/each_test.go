@@ -153,7 +153,7 @@ func TestEach(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"pg7: INFO  [alembic.runtime.migration] Running upgrade 0002 -> 0003", "pg7: Error: ProgrammingError",
+		"pg7: INFO  [alembic.runtime.migration] Running upgrade 0002 -> 0003", "pg7: Error: 0003 (alembic/versions/", "failed and was rolled back; ", " is at 0002\n", "pg7: ProgrammingError",
 		"failed: pg5: The password for app was refused", "Next: mend what failed, and give the same command with --each " + failed,
 	} {
 		if !strings.Contains(run.stderr.String(), text) {

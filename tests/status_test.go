@@ -132,6 +132,9 @@ func TestFormOfTheDocuments(t *testing.T) {
 	p.url = url
 	p.succeed(t, "upgrade", "0002")
 	golden(t, p, "status.json", p.succeed(t, "status", "--json"))
+	golden(t, p, "upgrade.json", p.succeed(t, "upgrade", "heads", "--json"))
+	golden(t, p, "current.json", p.succeed(t, "current", "--json"))
+	golden(t, p, "heads.json", p.succeed(t, "heads", "--json"))
 }
 
 func golden(t *testing.T, p *project, name string, run *process) {
@@ -139,6 +142,7 @@ func golden(t *testing.T, p *project, name string, run *process) {
 	file := filepath.Join("testdata", "status", name)
 	got := strings.ReplaceAll(run.stdout.String(), p.dir, "/DIR")
 	got = regexp.MustCompile(`"version": "[\d.]+"`).ReplaceAllString(got, `"version": "VERSION"`)
+	got = regexp.MustCompile(`"seconds": [\d.]+`).ReplaceAllString(got, `"seconds": 0.5`)
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

@@ -29,15 +29,20 @@ from . import (
     history,
     initialize,
     internals,
+    log,
     options,
     overview,
+    report,
     secrets,
     status,
     suggestions,
     unnamed,
 )
+from .course import Course, summary
 from .exits import Outcome
 from .guard import Guard
+from .hooks import observing
+from .progress import say
 from .signals import Signals
 from .usage import UsageError
 
@@ -122,11 +127,18 @@ class CommandLine(alembic.config.CommandLine):
             return self._refused(exc, argv)
         except SystemExit:  # argparse has printed the help, or the version
             return Outcome()
+        log.as_json = getattr(parsed, "log_format", "") == "json"
         return parsed
 
-    def run(self, parsed: argparse.Namespace, signals: Signals) -> Outcome:
-        """Run a command, and say how it ended."""
+    def run(
+        self, parsed: argparse.Namespace, signals: Signals, watch: Course | None = None
+    ) -> Outcome:
+        """Run a command, and say how it ended. `watch` is its course, where --each wants it."""
         process = os.getpid()
+        quiet = getattr(parsed, "quiet", False)
+        if quiet and "changes_database" in parsed:
+            parsed.verbose = False  # our own; where the command only reads, it is Alembic's
+        course = watch or Course(verbose=getattr(parsed, "verbose", False))
         self._guard, self._signals = None, signals
         raiseerr, parsed.raiseerr = parsed.raiseerr, True  # CommandError comes to us
         run = failure.Run(
@@ -135,19 +147,27 @@ class CommandLine(alembic.config.CommandLine):
             whole=getattr(parsed, "traceback", False) or raiseerr,
             changes="changes_database" in parsed and not getattr(parsed, "sql", False),
             named=_named(parsed),
+            course=course,
         )
         try:
             toml, ini = self._inis_from_config(parsed)
             config = alembic.config.Config(
-                file_=ini, toml_file=toml, ini_section=parsed.name, cmd_opts=parsed
+                file_=ini,
+                toml_file=toml,
+                ini_section=parsed.name,
+                cmd_opts=parsed,
+                stdout=getattr(parsed, "answer", sys.stdout),
             )
-            self.run_cmd(config, parsed)
+            with observing(course):
+                self.run_cmd(config, parsed)
         except BaseException as exc:  # each is an outcome
             if os.getpid() != process:  # a child that env.py has forked ends as its own
                 if isinstance(exc, SystemExit):
                     raise
+                run.course = None  # which is the parent's
                 exits.report(failure.describe(exc, run))
                 raise SystemExit(exits.FAILED) from None
+            course.failed(exc)
             if self._guard is not None:
                 run.stays = not self._guard.rolls_back
                 run.in_the_way = self._guard.in_the_way
@@ -157,6 +177,11 @@ class CommandLine(alembic.config.CommandLine):
             elif _tell_python(exc, outcome):
                 outcome.traceback = ""
             return outcome
+        command = parsed.cmd[0].__name__  # for migrate it is upgrade
+        if command in ("upgrade", "downgrade") and not (watch or quiet) and os.getpid() == process:
+            line = summary(course, command)
+            if line:
+                exits.write_error(f"{line}\n")
         return Outcome()
 
     def run_cmd(self, config: alembic.config.Config, options: argparse.Namespace) -> None:
@@ -167,7 +192,7 @@ class CommandLine(alembic.config.CommandLine):
         with configuration.completed(config, options) as sources:
             secrets.learn(*configuration.urls(config))
             if getattr(options, "changes_database", False) and options.verbose:
-                print(sources, file=sys.stderr)
+                say(sources)
             self._guard = Guard(options, self._signals)
             with (
                 branches.explained(config, self.program),
@@ -223,6 +248,7 @@ class CommandLine(alembic.config.CommandLine):
         options.add_before_command(add)
         options.add_traceback(add)
         options.add_env_file(add)
+        options.add_log_format(add)
         options.add_each(add)
         known = overview.commands()
         for action in self.subparsers._choices_actions:
@@ -231,6 +257,8 @@ class CommandLine(alembic.config.CommandLine):
             add = _adder(parser, parser.add_argument_group("options of reflex"))
             options.add_traceback(add)
             options.add_env_file(add)
+            options.add_quiet(add)
+            options.add_log_format(add)
             options.add_each(add, hidden=name not in {*options.EACH_COMMANDS, "migrate"})
             if name in ("revision", "makemigrations"):
                 autogenerate.add_option(add)
@@ -239,6 +267,8 @@ class CommandLine(alembic.config.CommandLine):
                 history.add_options(add)
             if name == "heads":
                 branches.add_options(parser, add, self.program)
+            if parser.get_default("cmd")[0].__name__ in report.COMMANDS:
+                report.add_option(add)
             parser.set_defaults(offline=name in options.OFFLINE)
             if name not in options.OFFLINE:
                 options.add_connecting(add)

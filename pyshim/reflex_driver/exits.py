@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from . import log, width
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,13 +40,14 @@ Exit status:
 
 @dataclass
 class Outcome:
-    """How a run ended. `hint` is the next step, `traceback` that of the project's code."""
+    """How a run ended. `hint` is the next step, `traceback` the frames of the project's code."""
 
     status: int = OK
     message: str = ""
     hint: str = ""
     traceback: str = ""
     signal: int = 0  # that has ended the run
+    summary: str = ""  # what has failed, and where that leaves the database
 
     @property
     def succeeded(self) -> bool:
@@ -84,18 +87,33 @@ def with_output(outcome: Outcome, lost: Exception | None = None) -> Outcome:
     return replace(outcome, message=f"{outcome.message}\n{text}")
 
 
-def report(outcome: Outcome) -> None:
-    """Tell the person at the terminal what happened and what to do next."""
-    lines = []
-    if outcome.traceback:
-        lines.append(outcome.traceback.strip())
-    if outcome.message:
-        label = "Note:" if outcome.succeeded else painted("Error:")
-        lines.append(f"{label} {outcome.message.strip()}")
+def report(outcome: Outcome, name: str = "") -> None:
+    """Tell the person at the terminal what happened, to the database `name`, and what to do."""
+    lines = told(outcome)
+    if lines and log.as_json:
+        level = "info" if outcome.succeeded else "error"
+        fields: dict[str, Any] = {"status": outcome.status, "summary": outcome.summary}
+        fields |= {"next": outcome.hint, "traceback": outcome.traceback, "database": name}
+        _write(log.entry(level, outcome.message, **fields) + "\n")
+    elif lines:
+        write_error("\n".join(lines) + "\n", name)
+
+
+def told(outcome: Outcome) -> list[str]:
+    """What is said of it: what failed, the source line, the message, the next step."""
+    label = "Note:" if outcome.succeeded else painted("Error:")
+    frames, message = outcome.traceback.strip("\n"), outcome.message.strip()
+    if outcome.summary:
+        lines = [f"{label} {outcome.summary}", frames, message]
+        if frames.startswith("Traceback"):  # the whole of it
+            lines = [frames, f"{label} {outcome.summary}", message]
+    else:
+        lines = [frames, message and f"{label} {message}"]
     if outcome.message and outcome.hint:
-        lines.append(f"Next: {outcome.hint}")
-    if lines:
-        write_error("\n".join(lines) + "\n")
+        columns = width.of(sys.__stderr__)
+        hint = width.fold(outcome.hint, columns, "Next: ") if columns else outcome.hint
+        lines.append(f"Next: {hint}")
+    return [line for line in lines if line]
 
 
 def reason(error: OSError) -> str:
@@ -103,6 +121,12 @@ def reason(error: OSError) -> str:
     if error.filename is None or not error.strerror:
         return str(error)
     return f"{os.fsdecode(error.filename)}: {error.strerror[0].lower()}{error.strerror[1:]}"
+
+
+def shown(path: str) -> str:
+    """A path for people: relative, where it lies below the current directory."""
+    relative = os.path.relpath(os.path.realpath(path), os.path.realpath("."))
+    return path if relative.startswith("..") else relative
 
 
 def painted(text: str) -> str:
@@ -114,8 +138,23 @@ def painted(text: str) -> str:
     return text
 
 
-def write_error(text: str) -> None:
-    """Write to the process's stderr, whatever the project has made of sys.stderr."""
+def write_error(text: str, name: str = "") -> None:
+    """Write to the process's stderr, each line after the database's name if there is one."""
+    if log.as_json:
+        lines = filter(str.strip, text.splitlines())
+        _write("".join(log.entry("info", line, database=name) + "\n" for line in lines))
+    else:
+        _write(prefixed(name, text) if name else text)
+
+
+def prefixed(name: str, text: str) -> str:
+    """Each line of `text` after the name, if there is one."""
+    start = f"{name}: " if name else ""
+    return "".join(f"{start}{line.rstrip()}\n" for line in text.rstrip("\n").split("\n"))
+
+
+def _write(text: str) -> None:
+    """Write to the process's own stderr, whatever the project has made of sys.stderr."""
     stream = sys.__stderr__
     try:
         if stream is not None and not stream.closed:

@@ -1,7 +1,7 @@
 """What an exception means to the person at the terminal.
 
 `describe` sorts an exception into an exit status, and gives it a message, the next step,
-and, where the project's own code raised, the traceback of that code.
+and, where the project's own code raised, a line on where that was (stopped.py) and its frames.
 
 Where a library raised tells more than what it raised: drivers wrap a refused connection
 in errors of any type, but each comes out of SQLAlchemy's `connect` (internals.py).
@@ -10,10 +10,8 @@ in errors of any type, but each comes out of SQLAlchemy's `connect` (internals.p
 from __future__ import annotations
 
 import errno
-import os
 import select
 import sys
-import sysconfig
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,14 +32,14 @@ from . import (
 )
 from .exits import Outcome
 from .signals import VERBS
+from .stopped import STAYS, Stop, is_own
 from .usage import UsageError
 
 if TYPE_CHECKING:
+    from .course import Course
     from .signals import Signals
 
 _LOCK_STATUS = {"locked": exits.LOCKED, "database": exits.DATABASE, "failed": exits.FAILED}
-
-_STAYS = "this database can't take DDL back, so what the revision had done stays"
 
 
 @dataclass
@@ -56,17 +54,19 @@ class Run:
     in_the_way: str = ""  # who kept the last statement waiting, as a sentence
     named: str = ""  # the revision of the command line
     shown: bool = False  # the project's own sys.excepthook has shown the exception
+    course: Course | None = None  # what it has done
 
 
 def describe(exc: BaseException, run: Run) -> Outcome:
     """Sort `exc`."""
     outcome = _signalled(exc, run) or _sort(exc, run)
-    if run.stays and outcome.status == exits.FAILED and not outcome.hint:
-        outcome.hint = _STAYS
+    if run.stays and outcome.status == exits.FAILED and not (outcome.hint or outcome.summary):
+        outcome.hint = STAYS
     if run.shown:
         outcome.traceback = ""
     elif run.whole and not outcome.signal:
         outcome.traceback = "".join(traceback.format_exception(exc))
+    outcome.summary = secrets.mask(outcome.summary)
     outcome.message = secrets.mask(outcome.message)
     outcome.traceback = secrets.mask(outcome.traceback)
     return outcome
@@ -110,7 +110,7 @@ def _signalled(exc: BaseException, run: Run) -> Outcome | None:
     names = {"KeyboardInterrupt", "SystemExit", "CancelledError"}  # the last is asyncio's
     if not number or not any(type(cause).__name__ in names for cause in internals.chain(exc)):
         return None
-    what = _STAYS if run.stays else "the open transaction was rolled back"
+    what = STAYS if run.stays else "the open transaction was rolled back"
     message = f"{VERBS.get(number, 'interrupted')}; {what}"
     return Outcome(exits.SIGNALLED + number, message, signal=number)
 
@@ -120,7 +120,7 @@ def _sort(exc: BaseException, run: Run) -> Outcome:
         error: Any = exc
         return Outcome(_LOCK_STATUS[error.kind], str(exc), getattr(error, "hint", ""))
     if isinstance(exc, SystemExit):
-        return _exited(exc)
+        return _exited(exc, run)
     if internals.named(exc, __package__, "AdvisedError"):
         advised: Any = exc
         return Outcome(exits.FAILED, str(exc), advised.hint)
@@ -142,21 +142,24 @@ def _busy(exc: BaseException, run: Run) -> Outcome:
     if run.in_the_way:
         lines.append(run.in_the_way)
     if run.stays:
-        lines.append(_STAYS)
+        lines.append(STAYS)
     hint = (
         "end what is in the way, or wait for it longer (--ddl-lock-timeout); "
         f"`{run.program} status` shows where the database stands now"
     )
-    return Outcome(exits.BUSY, "\n".join(lines), hint)
+    summary = Stop(exc, run.course).summary(changes=run.changes)
+    return Outcome(exits.BUSY, "\n".join(lines), hint, summary=summary)
 
 
-def _exited(exc: SystemExit) -> Outcome:
+def _exited(exc: SystemExit, run: Run) -> Outcome:
     """env.py or a revision has left, with the status that it has asked for."""
     status = exits.OK if exc.code is None else exits.FAILED
     if isinstance(exc.code, int):
         status = exc.code & 0xFF
     text = f"sys.exit({exc.code!r}) was called while the command ran"
-    return Outcome(status, text, traceback=_own_traceback(exc))
+    stop = Stop(exc, run.course)
+    summary = stop.summary(changes=run.changes) if status else ""
+    return Outcome(status, text, traceback=stop.source, summary=summary)
 
 
 def _reader_is_gone() -> bool:
@@ -257,7 +260,7 @@ def _configuration(exc: BaseException) -> Outcome | None:
         and internals.READ_SCRIPT_DIRECTORY not in of_alembic
     ):
         return None
-    if _own_traceback(exc):
+    if is_own(exc):
         return None
     if internals.named(exc, "alembic", "CommandError") or not isinstance(exc, Exception):
         return None
@@ -266,27 +269,42 @@ def _configuration(exc: BaseException) -> Outcome | None:
 
 
 def _failed(exc: BaseException, run: Run) -> Outcome:
-    text = _plain(exc)
+    text, stop = _plain(exc), Stop(exc, run.course)
     files = versions.explain(exc)
     if files is not None:
         return Outcome(exits.FAILED, *files)
+    summary = stop.summary(changes=run.changes)
     if internals.named(exc, "alembic", "CommandError"):
         step = getattr(exc, "hint", "") or _next_step(text, run.program)
-        known = internals.known_revisions(exc) if f"by '{run.named}'" in text else []
-        meant = suggestions.nearest(run.named, ["head", "heads", "base", *known])
-        return Outcome(exits.FAILED, text, f"is it {meant}? {step}" if known and meant else step)
-    name = type(exc).__qualname__
+        if not stop.file:  # Alembic's own word
+            known = internals.known_revisions(exc) if f"by '{run.named}'" in text else []
+            meant = suggestions.nearest(run.named, ["head", "heads", "base", *known])
+            return Outcome(
+                exits.FAILED, text, f"is it {meant}? {step}" if known and meant else step
+            )
+        hint = step or stop.next_step(run.named, whole=run.whole)
+        return Outcome(exits.FAILED, text, hint, stop.source, summary=summary)
     if isinstance(exc, SyntaxError):
-        # Its own text is all there is to see; the frames are Alembic's.
-        text = "".join(traceback.format_exception_only(exc)).strip()
-        return Outcome(exits.FAILED, text)
+        return _unreadable(exc)
+    name = type(exc).__qualname__
     message = f"{name}: {text}" if text else name
-    own = _own_traceback(exc)
     revision = internals.revision_file(exc)
-    if revision is not None and f'"{revision}"' not in own:
+    if revision is not None and f'"{revision}"' not in stop.source:
         # What it assigned to revision or down_revision; the frames are of env.py alone.
         return Outcome(exits.FAILED, f"{revision} can't be used: {message}")
-    return Outcome(exits.FAILED, message, framework.left_hint(exc), traceback=own)
+    hint = framework.left_hint(exc) or (
+        stop.next_step(run.named, whole=run.whole) if summary else ""
+    )
+    return Outcome(exits.FAILED, message, hint, stop.source, summary=summary)
+
+
+def _unreadable(exc: SyntaxError) -> Outcome:
+    """Its own text is all there is to see; the frames are Alembic's."""
+    *source, message = traceback.format_exception_only(exc)
+    summary = ""
+    if exc.filename and source:
+        summary = f"{exits.shown(exc.filename)}:{exc.lineno} can't be read"
+    return Outcome(exits.FAILED, message.strip(), traceback="".join(source), summary=summary)
 
 
 def _next_step(message: str, db: str) -> str:
@@ -320,44 +338,3 @@ def _text(exc: BaseException) -> str:
         return str(exc)
     except Exception:  # noqa: BLE001 - its __str__ is anybody's
         return "(its text can't be had)"
-
-
-def _own_traceback(exc: BaseException) -> str:
-    """The frames of the project's own files, the outermost first; "" if there are none."""
-    project = {_package(file) for file in internals.script_files(exc)}
-    own = [f for f in traceback.extract_tb(exc.__traceback__) if _is_own(f.filename, project)]
-    if not own:
-        return ""
-    return "Traceback, your own code only (--traceback shows all of it):\n" + "".join(
-        traceback.format_list(own)
-    )
-
-
-def _package(file: str) -> str:
-    """The directory of the package that a file of the script directory is of, at its top.
-
-    A package may bring its environment along: its files are in site-packages then.
-    """
-    directory = os.path.dirname(file)
-    while True:
-        above = os.path.dirname(directory)
-        if above == directory or os.path.basename(above) in ("site-packages", "dist-packages"):
-            return os.path.join(directory, "")
-        if not os.path.exists(os.path.join(above, "__init__.py")):
-            return os.path.join(directory, "")
-        directory = above
-
-
-_HERE = os.path.dirname(__file__) + os.sep
-
-
-def _is_own(filename: str, project: set[str]) -> bool:
-    if filename.startswith(("<", _HERE)):
-        return False
-    if filename.startswith(tuple(project)):
-        return True
-    if {"site-packages", "dist-packages"} & set(filename.split(os.sep)):  # another environment's
-        return False
-    paths = sysconfig.get_paths()
-    foreign = {paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"]}
-    return not any(filename.startswith(directory) for directory in foreign)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
+from . import log, logs, status
 from .blockers import Blockers
 from .hooks import observing
 from .interrupts import Interrupts
@@ -41,11 +42,12 @@ class Guard:
         self._signals = signals
         self._observing = contextlib.ExitStack()
         self._interrupts = Interrupts(signals, self._end_question)
-        self._wait = Wait(getattr(options, "wait", None), Progress())
+        quiet = getattr(options, "quiet", False)
+        self._wait = Wait(getattr(options, "wait", None), Progress(quiet=quiet))
         self._lock: Lock | None = None
         if getattr(options, "changes_database", False) and not options.no_lock:
             verbose = getattr(options, "verbose", False)
-            self._lock = Lock(options.lock_timeout, Progress(), verbose=verbose)
+            self._lock = Lock(options.lock_timeout, Progress(quiet=quiet), verbose=verbose)
         self._timeouts = {
             "lock_timeout": getattr(options, "ddl_lock_timeout", None),
             "statement_timeout": getattr(options, "statement_timeout", None),
@@ -100,8 +102,13 @@ class Guard:
         """Who kept the statement that ran last waiting, as a sentence; or ""."""
         return self._blockers.found if self._blockers is not None else ""
 
-    def configuring(self, env: EnvironmentContext) -> None:
-        """See hooks.Observer."""
+    def configuring(self, _env: EnvironmentContext) -> None:
+        """env.py has set up its logging, as a rule; Alembic is about to log what it has found."""
+        answers = getattr(self._options, "cmd", (None,))[0]
+        if getattr(self._options, "quiet", False) or answers is status.status:
+            logs.hide()
+        if log.as_json:
+            logs.format_as_json()
 
     def configured(self, context: MigrationContext) -> None:
         """env.py has its connection: lock the database before anything is read from it."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError, to_tuple
 
+from . import exits
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -93,13 +94,7 @@ def document(script: ScriptDirectory, newest_first: list[Script]) -> dict[str, A
 def directories(script: ScriptDirectory) -> str:
     """The directories that hold the revisions, as a person may type them."""
     found = script.version_locations or [os.path.join(script.dir, "versions")]
-    return ", ".join(shown(directory) for directory in found)
-
-
-def shown(path: str) -> str:
-    """A path, relative where it lies below the current directory."""
-    relative = os.path.relpath(os.path.realpath(path), os.path.realpath("."))
-    return path if relative.startswith("..") else relative
+    return ", ".join(exits.shown(directory) for directory in found)
 
 
 def message(revision: Script) -> str:

@@ -13,10 +13,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import FrameType, TracebackType
 
+    from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
 Place = tuple[str, str]
@@ -47,6 +48,7 @@ SCRIPT_DIRECTORY = "alembic.script.base"  # has a ScriptDirectory in the local v
 READ_SCRIPT_DIRECTORY = ("alembic.script.base", "from_config")
 ENV_MODULE = "env_py"  # the name of env.py as a module
 READ_CONFIG = "alembic.config"
+COMMIT = ("_commit_impl", "_commit_twophase_impl")  # of SQLAlchemy's Connection
 UTILITIES = "alembic.util."  # which reads files for it
 MESSAGES = "alembic.util.messaging"  # the logger of CommandLine's own errors
 
@@ -201,6 +203,22 @@ def is_connecting(frame: FrameType | None) -> bool:
     return False
 
 
+def was_committing(exc: BaseException) -> bool:
+    """Whether a commit, or a listener to it, has raised."""
+    return came_through(exc, *COMMIT)
+
+
+def lost_connection(exc: BaseException) -> bool:
+    """Whether SQLAlchemy has taken the connection for lost."""
+    return any(getattr(cause, "connection_invalidated", False) for cause in chain(exc))
+
+
+def call_when_applied(context: MigrationContext, callback: Callable[..., None]) -> None:
+    """Have Alembic call this too, as one of the option `on_version_apply`."""
+    callbacks = context.on_version_apply_callbacks
+    context.on_version_apply_callbacks = (*callbacks, callback)
+
+
 def named(exc: BaseException, package: str, name: str) -> bool:
     """Whether the exception is of this class, without importing its package."""
     return any(
@@ -230,7 +248,7 @@ def is_revision_name(name: str) -> bool:
 
 
 def _is_library(frame: FrameType) -> bool:
-    return place(frame)[0].partition(".")[0] in ("alembic", "sqlalchemy")
+    return place(frame)[0].partition(".")[0] in ("alembic", "sqlalchemy", __package__)
 
 
 def end_program() -> None:

@@ -96,6 +96,28 @@ def add_env_file(add: Add) -> None:
     )
 
 
+def add_quiet(add: Add) -> None:
+    """`-q` after the command too; before it, it is Alembic's."""
+    add(
+        "-q",
+        "--quiet",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="Say nothing but warnings and errors.",
+    )
+
+
+def add_log_format(add: Add) -> None:
+    """`--log-format`, which may stand anywhere."""
+    add(
+        "--log-format",
+        choices=("text", "json"),
+        default=argparse.SUPPRESS,
+        metavar="FORMAT",
+        help="text, or json: an object for each line of the log on stderr",
+    )
+
+
 def add_each(add: Add, *, hidden: bool = False) -> None:
     """The options of many databases, which may stand anywhere."""
     for name, metavar, kind, what in (

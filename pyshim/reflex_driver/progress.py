@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
 import sys
 import time
 from typing import TYPE_CHECKING
+
+from . import log, width
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,9 +23,10 @@ class Progress:
 
     _terminal = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is closed
-            self._terminal = sys.stderr.isatty()
+            self._terminal = sys.stderr.isatty() and not log.as_json
         self._last: float | None = None
 
     def __enter__(self) -> None:
@@ -39,13 +41,25 @@ class Progress:
         if self._terminal and self._last is not None:
             say("\r\x1b[K", end="")
 
-    def show(self, line: str) -> None:
-        """Say `line`, if it is time to."""
+    def leave(self, line: str) -> None:
+        """Say `line` in the place of what was shown, so that it stays."""
+        if not self.quiet:
+            self.__exit__(None, None, None)
+            self._last = None
+            say(line)
+
+    def show(self, line: str, *shorter: str) -> None:
+        """Say `line`, if it is time to; on a terminal, a shorter one if it does not fit."""
+        if self.quiet:
+            return
         now = time.monotonic()
         if self._terminal:
             # No wider than the terminal, which can't renew two rows in place.
-            width = shutil.get_terminal_size().columns
-            say(f"\r{line[: width - 1]}\x1b[K", end="")
+            room = (width.of(sys.stderr) or width.DEFAULT) - 1
+            line = next(
+                (s for s in (line, *shorter) if width.columns(s) <= room), [line, *shorter][-1]
+            )
+            say(f"\r{width.cut(line, room, mark='')}\x1b[K", end="")
         elif self._last is None or now - self._last >= INTERVAL:
             say(line)
         else:
@@ -55,6 +69,8 @@ class Progress:
 
 def say(line: str, end: str = "\n") -> None:
     """Tell stderr, if somebody has it open; `print` would turn to stdout if not."""
+    if log.as_json:
+        line = log.entry("info", line)
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
             print(line, end=end, file=sys.stderr, flush=True)

@@ -61,6 +61,7 @@ def _dispatch(program: str, version: str, argv: tuple[str, ...], signals: Signal
     problem = load()
     if problem is not None:
         return problem
+    from . import report
     from .commandline import CommandLine
 
     command = CommandLine(program, version)
@@ -75,6 +76,8 @@ def _dispatch(program: str, version: str, argv: tuple[str, ...], signals: Signal
         from . import each
 
         return each.run(command, parsed, argv, signals)
+    if getattr(parsed, "json", False) and parsed.cmd[0].__name__ in report.COMMANDS:
+        return report.run(command, parsed, signals)
     return command.run(parsed, signals)
 
 

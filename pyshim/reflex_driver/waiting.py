@@ -62,13 +62,17 @@ class Wait:
     def _connect_to(self, engine: Engine) -> PoolProxiedConnection:
         if not self._waits:
             return self._attempt(engine)
-        deadline, rest = None, self.seconds or 0.0
+        deadline, rest, first = None, self.seconds or 0.0, time.monotonic()
         with self._progress:
             while True:
                 sockets, begun = opened_from_now_on(), time.monotonic()
                 try:
                     with limited(max(rest, _LEAST), sockets):
-                        return self._attempt(engine)
+                        fairy = self._attempt(engine)
+                    if deadline is not None:
+                        waited = duration(time.monotonic() - first)
+                        self._progress.leave(f"Waited {waited} for the database")
+                    return fairy
                 except Exception as exc:
                     if not self._waits or not _is_of_server(exc, engine) or _is_lasting(exc):
                         raise

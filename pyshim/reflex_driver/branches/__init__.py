@@ -62,8 +62,14 @@ def add_options(parser: ArgumentParser, add: Callable[..., None], program: str) 
         metavar="REF",
         help="Show the heads that a merge with git's REF would have; implies --check.",
     )
+    add(
+        "--json",
+        dest="as_json",
+        action="store_true",
+        help="Print one JSON document in the place of the answer.",
+    )
     _, positional, keywords = parser.get_default("cmd")
-    keywords = [*keywords, "check", "other", "program"]
+    keywords = [*keywords, "check", "other", "program", "as_json"]
     parser.set_defaults(program=program, cmd=(_heads, positional, keywords))
 
 

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from alembic import command
 
+from .. import history
 from .errors import AdvisedError
 from .files import RevisionFileError
 from .git import Git, GitError
 from .graph import Graph, Locations
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alembic.config import Config
     from alembic.util import CommandError
 
 
-def heads(config: Config, *, program: str, check: bool, other: str | None, **options: bool) -> None:
+def heads(
+    config: Config,
+    *,
+    program: str,
+    check: bool,
+    other: str | None,
+    as_json: bool,
+    **options: bool,
+) -> None:
     """The command. Raises AdvisedError once the heads are printed."""
     if other is not None:
         locations = Locations(config)
         git = Git(locations)
         graph = Graph(git.files(git.merged_with(other)))
-        for name in graph.heads():
-            print(f"{name} (head)")
+        _print(graph.heads(), as_json=as_json)
         where = f"This branch merged with {other} has"
     else:
-        command.heads(config, **options)
+        if as_json:
+            _print(history.load(config).get_heads(), as_json=True)
+        else:
+            command.heads(config, **options)
         if not check:
             return
         graph = Locations(config).graph()
@@ -40,6 +54,13 @@ def heads(config: Config, *, program: str, check: bool, other: str | None, **opt
             f"{merge}`{program} rebase` puts this branch's revisions on top; "
             f"`{program} merge heads` joins the heads by a revision more",
         )
+
+
+def _print(names: Sequence[str], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"form": history.FORM, "heads": list(names)}, indent=2))
+    else:
+        print("".join(f"{name} (head)\n" for name in names), end="")
 
 
 def advise(error: CommandError, config: Config, program: str) -> None:

@@ -3,7 +3,7 @@
     databases   the list, and which of it are this shard's
     processes   the processes: forks of this one, or started anew (spawned)
     work        one database: a plain run, and an answer for the parent at its end
-    watch       where a run connects, what it finds there and what it runs
+    watch       where a run connects
     view        what a person sees
     files       what --failed and --report name
 
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from signal import Signals as SignalNumber
 from typing import TYPE_CHECKING, Any
 
-from .. import configuration, exits, options
+from .. import configuration, exits, options, report
 from ..exits import Outcome
 from ..pyproject import ProjectError
 from ..signals import VERBS
@@ -146,7 +146,8 @@ class _Each:
             len(found),
             answers=self._reads,
             verbose=bool(getattr(parsed, "verbose", False)),
-            json=self._reads and bool(getattr(parsed, "json", False)),
+            json=bool(getattr(parsed, "json", False)),
+            records=parsed.cmd[0].__name__ in report.COMMANDS,
         )
         self._plan = Plan(
             len(found), getattr(parsed, "first", 0), getattr(parsed, "keep_going", False)
@@ -292,7 +293,9 @@ def _not_begun(database: Database) -> dict[str, Any]:
         "to": None,
         "target": database.target or None,
         "revisions": 0,
+        "steps": [],
         "seconds": 0,
+        "summary": "",
         "message": "",
     }
 

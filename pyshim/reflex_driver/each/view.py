@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .. import exits
+from .. import exits, log, report
 from ..exits import Outcome
 from ..progress import Progress
 
@@ -30,7 +30,7 @@ class Result:
 
     database: Database
     outcome: Outcome
-    found: dict[str, Any]  # each/watch.py, with `seconds`
+    found: dict[str, Any]  # course.py, with `seconds`
     stdout: str = ""
     stderr: str = ""
     reads: bool = False  # the command changes nothing
@@ -38,47 +38,29 @@ class Result:
     @property
     def word(self) -> str:
         """How it ended, in a word."""
-        before, after = self.found.get("before"), self.found.get("after")
-        if self.outcome.signal:
-            return "interrupted"
-        if not self.outcome.succeeded:
-            return "failed"
-        if not self.reads and not self.found.get("revisions") and None not in (before, after):
-            return "unchanged"
-        return "ok"
+        return report.word(self.outcome, self.found, reads=self.reads)
 
     def record(self) -> dict[str, Any]:
-        """The line of the report; docs/operations.md."""
-        return {
-            "name": self.database.name,
-            "outcome": self.word,
-            "status": self.outcome.status,
-            "from": _joined(self.found.get("before")),
-            "to": _joined(self.found.get("after")),
-            "target": self.found.get("target") or self.database.target or None,
-            "revisions": self.found.get("revisions", 0),
-            "seconds": self.found.get("seconds", 0),
-            "message": self.outcome.message,
-        }
-
-
-def _joined(revisions: Sequence[str] | None) -> str | None:
-    """How a database's revisions are written: "" is before the first."""
-    return None if revisions is None else ", ".join(revisions)
+        """The line of the report; docs/status.md."""
+        found = self.found | {"target": self.found.get("target") or self.database.target or None}
+        return {"name": self.database.name, **report.record(self.outcome, found, reads=self.reads)}
 
 
 class View:
     """Tells of each result. `answers` is of a command whose output is what is asked for."""
 
-    def __init__(self, number: int, *, answers: bool, verbose: bool, json: bool) -> None:
+    def __init__(
+        self, number: int, *, answers: bool, verbose: bool, json: bool, records: bool = False
+    ) -> None:
         self._number = number
         self._answers, self._verbose, self._json = answers, verbose, json
+        self._records = records  # which JSON has in the place of the command's own
         self._began = time.monotonic()
         self._count: Counter[str] = Counter()
         self._at_work: list[str] = []
         self._progress = Progress()
         terminal = _is_terminal(sys.stdout) and _is_terminal(sys.stderr)
-        self._line_for_each = answers or not terminal
+        self._line_for_each = answers or json or not terminal
         self.unread: OSError | None = None  # why stdout can't be written any more
 
     def begin(self, database: Database) -> None:
@@ -88,7 +70,7 @@ class View:
 
     def renew(self) -> None:
         """Renew the progress line, where there is one."""
-        if not _is_terminal(sys.stderr):
+        if log.as_json or not _is_terminal(sys.stderr):
             return
         failed = self._count["failed"] + self._count["interrupted"]
         ended = self._count.total()
@@ -115,10 +97,7 @@ class View:
                 if not self._answers:
                     self._tell(name, result.stdout)
             if not outcome.succeeded:
-                self._tell(name, outcome.traceback)
-                self._tell(name, f"{exits.painted('Error:')} {outcome.message.strip()}")
-                if outcome.hint:
-                    self._tell(name, f"Next: {outcome.hint}")
+                exits.report(outcome, name)
         self.renew()
 
     def clear(self) -> None:
@@ -130,6 +109,9 @@ class View:
         """A database's own line, on stdout."""
         name, outcome = result.database.name, result.outcome
         answer = result.stdout.strip()
+        if self._json and self._records:
+            self._print("", json.dumps(result.record(), separators=(",", ":")))
+            return
         if self._json:
             document: dict[str, Any] = {"name": name}
             if answer:
@@ -142,7 +124,7 @@ class View:
             self._print(name, answer or "(nothing)")
             return
         text = f"{result.word:<11} {name}"
-        before, after = (_joined(result.found.get(key)) for key in ("before", "after"))
+        before, after = (report.joined(result.found.get(key)) for key in ("before", "after"))
         if before is not None:
             at = "(not known)" if after is None else after or "<base>"
             text += f"  {before or '<base>'} -> {at}"
@@ -154,7 +136,7 @@ class View:
     def _print(self, name: str, text: str) -> None:
         if self.unread is None:
             try:
-                sys.stdout.write(_prefixed(name, text))
+                sys.stdout.write(exits.prefixed(name, text))
                 sys.stdout.flush()
             except OSError as exc:
                 self.unread = exc
@@ -162,7 +144,7 @@ class View:
 
     def _tell(self, name: str, text: str) -> None:
         if text.strip():
-            exits.write_error(_prefixed(name, text))
+            exits.write_error(text, name)
 
     def summary(self, results: Sequence[Result | None]) -> None:
         """Say what became of all of them."""
@@ -203,9 +185,3 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0]
-
-
-def _prefixed(name: str, text: str) -> str:
-    """Each line of `text` after the name, if there is one."""
-    start = f"{name}: " if name else ""
-    return "".join(f"{start}{line.rstrip()}\n" for line in text.rstrip("\n").split("\n"))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import exits, internals, secrets
 from ..exits import Outcome
-from ..hooks import observing
 from ..run import listening
 from ..signals import Signals
 from . import preload
@@ -60,10 +59,9 @@ def _run(
         parsed.brief = True
     if job["waited"]:
         parsed.wait = None
-    watch = Watch(job["expected"])
-    with observing(watch):
-        outcome = command.run(parsed, signals)
-    found.update(asdict(watch.result(outcome)))
+    watch = Watch(job["expected"], verbose=bool(getattr(parsed, "verbose", False)))
+    outcome = command.run(parsed, signals, watch)
+    found.update(watch.found())
     return Outcome(exits.FAILED, watch.elsewhere) if watch.elsewhere else outcome
 
 

@@ -204,7 +204,8 @@ class Lock:
         try:
             if session.take(place.key):
                 return
-            deadline = time.monotonic() + self._timeout
+            began = time.monotonic()
+            deadline = began + self._timeout
             pause = _FIRST_PAUSE
             with self._progress, _reported_for(session, connection):
                 while True:
@@ -212,12 +213,12 @@ class Lock:
                     rest = deadline - time.monotonic()
                     if rest <= 0:
                         raise HeldError(who, self._timeout)
-                    self._progress.show(
-                        f"Waiting for another migration: {who}; {duration(rest)} left"
-                    )
+                    self._progress.show(*_waiting_for(who, f"{duration(rest)} left"))
                     session.sleep(min(pause, rest))
                     pause = min(2 * pause, _LONGEST_PAUSE)
                     if session.take(place.key):
+                        waited = duration(time.monotonic() - began)
+                        self._progress.leave(f"Waited {waited} for another migration: {who}")
                         return
         except (LockError, NoLockError):
             raise
@@ -228,6 +229,16 @@ class Lock:
         if line not in self._said:
             say(line)
         self._said.add(line)
+
+
+def _waiting_for(who: Holder, left: str) -> list[str]:
+    """The line of somebody who waits, and shorter ones; the longest may be too wide."""
+    lines = [f"Waiting for another migration: {who}; {left}"]
+    if who.since is not None:
+        short = f"pid {who.pid}, since {who.since:%H:%M:%S}; {left}"
+        lines += [f"Waiting for another migration: {short}", f"Waiting: {short}"]
+        lines.append(f"Waiting, since {who.since:%H:%M:%S}; {left}")
+    return lines
 
 
 @contextlib.contextmanager

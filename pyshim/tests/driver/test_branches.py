@@ -1,5 +1,6 @@
 """`rebase`, `heads --check` and `heads --with`, in real git repositories."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -434,6 +435,9 @@ def test_heads_check(forked: Repository) -> None:
     done = forked.run("heads", "--check").check(1)
     assert done.stdout.splitlines() == ["mine2 (head)", "theirs (head)"]
     assert "There are 2 heads" in done.stderr
+    asked = forked.run("heads", "--check", "--json").check(1)
+    assert json.loads(asked.stdout) == {"form": 1, "heads": ["mine2", "theirs"]}
+    assert "There are 2 heads" in asked.stderr
     assert "rebase" in done.stderr
     assert "merge heads" in done.stderr
 

@@ -380,7 +380,7 @@ def result(name: str, outcome: Outcome | None = None, **more: Any) -> Result:
     found = {
         "before": ["a1"],
         "after": ["b2"],
-        "revisions": 1,
+        "steps": [{"revision": "b2", "seconds": 0.4}],
         "seconds": 0.5,
         **more.pop("found", {}),
     }
@@ -425,7 +425,7 @@ def test_a_line_for_each_database(
     shown(
         view,
         result("a", stdout="printed by a revision"),
-        result("b", found={"before": ["b2"], "revisions": 0}),
+        result("b", found={"before": ["b2"], "steps": []}),
         result("c", Outcome(1, "it failed\nfor this reason"), found={"after": None}),
         result("d", Outcome(143, "terminated", signal=15), found={"before": [], "after": []}),
         result("e", Outcome(4, "not reached"), found={"before": None, "after": None}),
@@ -449,7 +449,9 @@ def test_the_record_of_a_report() -> None:
         "to": "b2",
         "target": "c3",
         "revisions": 1,
+        "steps": [{"revision": "b2", "seconds": 0.4}],
         "seconds": 0.5,
+        "summary": "",
         "message": "",
     }
 
@@ -553,7 +555,8 @@ class TestRuns:
             *("--failed", "left", "--report", "report"),
         ).check(1)
         assert "1 of 3 databases failed, and 1 were not begun" in done.stderr
-        assert "two: Error: ZeroDivisionError" in done.stderr
+        assert "two: Error: b2 (alembic/versions/b2_.py:7) failed; two.db is at a1\n" in done.stderr
+        assert "two: ZeroDivisionError: division by zero\n" in done.stderr
         assert "give the same command with --each left" in done.stderr
         assert (tenants.directory / "left").read_text() == "two\nthree\n"
         found = self.report(tenants)

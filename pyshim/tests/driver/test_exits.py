@@ -157,6 +157,9 @@ def test_the_order_of_a_report(tmp_path: Path) -> None:
     outcome = Outcome(exits.FAILED, " it failed \n", "do this", "\nTraceback:\n  here\n")
     done = fork(lambda: exits.finish(outcome), tmp_path).check(exits.FAILED)
     assert done.stderr == "Traceback:\n  here\nError: it failed\nNext: do this\n"
+    outcome = Outcome(exits.FAILED, "why", "do this", "  File\n", summary="where")
+    done = fork(lambda: exits.finish(outcome), tmp_path).check(exits.FAILED)
+    assert done.stderr == "Error: where\n  File\nwhy\nNext: do this\n"
     assert fork(lambda: exits.finish(Outcome(3)), tmp_path).check(3).stderr == ""
 
 
@@ -182,6 +185,7 @@ def test_a_revision_that_prints_and_fails(project: Project) -> None:
         assert process.stderr is not None
         told = process.stderr.read()
         assert process.wait(60) == exits.FAILED
-    assert "Error: ZeroDivisionError: " in told
+    assert "Error: a1 (alembic/versions/a1_.py:8) failed" in told
+    assert "\nZeroDivisionError: " in told
     assert "Broken" not in told
     assert "Exception ignored" not in told

@@ -22,7 +22,7 @@ from reflex_driver.lock.protocol import Holder
 from reflex_driver.signals import Signals
 from reflex_driver.usage import UsageError
 
-from .running import Project, fork
+from .running import ENV, Project, fork
 
 
 def described(
@@ -54,7 +54,9 @@ def test_what_the_project_raises_is_1_with_its_own_frames() -> None:
     )
     assert outcome.status == exits.FAILED
     assert outcome.message == "ValueError: no"
-    assert outcome.traceback.startswith("Traceback, your own code only (--traceback shows all")
+    assert re.match(r"stopped at \S*test_failure\.py:\d+$", outcome.summary)
+    assert outcome.hint == "--traceback shows every frame"
+    assert outcome.traceback.startswith("  File ")
     assert "test_failure.py" in outcome.traceback
     assert "failure.py" not in outcome.traceback.replace("test_failure.py", "")
 
@@ -278,7 +280,7 @@ def test_a_keyboard_interrupt_of_the_projects_own_is_130() -> None:
 
 
 def test_what_stays_is_said_beside_a_failure_only() -> None:
-    assert "can't take DDL back" in described(raising(ValueError("x")), stays=True).hint
+    assert "can't take DDL back" in described(raising(LostError("gone")), stays=True).hint
     assert described(raising(UsageError("x")), stays=True).hint == ""
 
 
@@ -404,3 +406,31 @@ def test_two_files_with_one_id_are_not_two_heads(project: Project, argv: tuple[s
     copy.unlink()
     project.revision("c3", "a1")  # these are
     assert "merge heads" in project.run(*argv).check(1).stderr
+
+
+@pytest.mark.parametrize("arguments", [("upgrade", "+3"), ("downgrade", "--", "-3")])
+def test_a_number_of_steps_is_not_to_be_given_again(
+    project: Project, arguments: tuple[str, ...]
+) -> None:
+    """One step is done, so the same number leads too far: with downgrade, data is lost."""
+    env = ENV.replace(
+        "transaction_per_migration", "transactional_ddl=True, transaction_per_migration"
+    )
+    project.write("alembic/env.py", env)
+    for name, after in (("a1", None), ("b2", "a1"), ("c3", "b2")):
+        project.revision(name, after)
+    down = arguments[0] == "downgrade"
+    if down:
+        project.run("upgrade", "head").check()
+    path = project.versions / "b2_.py"
+    where = "def downgrade" if down else "def upgrade"
+    path.write_text(
+        path.read_text().replace(f"{where}():\n", f"{where}():\n    raise ValueError\n")
+    )
+    done = project.run(*arguments).check(1)
+    target = "downgrade base" if down else "upgrade c3"
+    assert f"go on with `{target}`: {arguments[-1]} counts from where the database is now" in (
+        done.stderr
+    )
+    assert "same command" not in done.stderr
+    assert project.at() == (["b2"] if down else ["a1"])

@@ -25,6 +25,7 @@ from sqlalchemy.engine.url import make_url
 from sqlalchemy.event import contains, listen, remove
 from sqlalchemy.pool import NullPool, Pool
 
+import reflex_driver
 from reflex_driver import commandline, configuration, hooks, internals
 
 from .running import Project, fork, python
@@ -327,3 +328,40 @@ def test_where_revision_files_are(project: Project) -> None:
     assert list(internals.version_locations(script)) == [project.versions]
     assert list(internals.revision_paths(script)) == [kept]
     assert [revision.path for revision in script.walk_revisions()] == [str(kept)]
+
+
+def test_a_commit_that_fails_is_known(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/app.db", poolclass=NullPool)
+    with engine.connect() as connection:
+        exc = raised(lambda: connection.exec_driver_sql("SELEC"))
+        assert not internals.was_committing(exc)
+        assert not internals.lost_connection(exc)
+        connection.exec_driver_sql("PRAGMA foreign_keys = 1")
+        for statement in (
+            "CREATE TABLE p (id INTEGER PRIMARY KEY)",
+            "CREATE TABLE c (p INTEGER REFERENCES p (id) DEFERRABLE INITIALLY DEFERRED)",
+            "INSERT INTO c VALUES (7)",
+        ):
+            connection.exec_driver_sql(statement)
+        exc = raised(connection.get_transaction().commit)  # type: ignore[union-attr]
+        assert internals.was_committing(exc)
+
+
+def test_what_alembic_calls_when_a_revision_is_applied(project: Project) -> None:
+    project.revision("a1")
+    heard: list[Any] = []
+
+    class Observer:
+        def configuring(self, env: EnvironmentContext) -> None:
+            pass
+
+        def configured(self, context: Any) -> None:
+            internals.call_when_applied(context, lambda **told: heard.append(told["heads"]))
+
+    def run() -> int:
+        with hooks.observing(Observer()):
+            status = reflex_driver.main("reflex db", "1", "", "upgrade", "head")
+        assert heard == [{"a1"}]
+        return status
+
+    fork(run, project.directory, **project.env).check()
