@@ -68,7 +68,7 @@ def _joined(revisions: Sequence[str] | None) -> str | None:
 
 
 class View:
-    """Tells of each result. `answers` is of a command whose output is what is asked for."""
+    """Prints each result. `answers`: the output of the command is the answer, as of `current`."""
 
     def __init__(self, number: int, *, answers: bool, verbose: bool, json: bool) -> None:
         self._number = number

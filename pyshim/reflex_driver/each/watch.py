@@ -27,7 +27,7 @@ _PORTS = {"postgresql": "5432", "mysql": "3306", "mariadb": "3306"}
 
 @dataclass
 class Found:
-    """What became of a database: the revisions it was and is at; None is not known."""
+    """What became of a database: its revisions before and after. None means not known."""
 
     before: list[str] | None = None
     after: list[str] | None = None
