@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// anonymousFile makes a file that has no name any more. It returns its descriptor,
-// which the program that replaces this one inherits, at the start of the file.
+// anonymousFile makes a file that has no name any more. It returns a descriptor at the
+// start of it, which closes when another program replaces this one.
 func anonymousFile(content []byte) (fd int, err error) {
 	file, err := os.CreateTemp("", "reflex-")
 	if err != nil {
@@ -18,6 +18,6 @@ func anonymousFile(content []byte) (fd int, err error) {
 	}
 	defer file.Close()
 	_, err = file.WriteAt(content, 0)
-	fd, dupErr := unix.Dup(int(file.Fd())) // not closed by exec
+	fd, dupErr := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0) // file is closed here
 	return fd, errors.Join(err, dupErr, os.Remove(file.Name()))
 }

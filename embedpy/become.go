@@ -35,7 +35,7 @@ with open(descriptor, "rb") as file:
     start(file.read())
 sys.exit(call(*sys.argv[1:3], sys.argv[3:]))
 `
-	fd, err := anonymousFile([]byte(program + archive(modules)))
+	fd, err := inheritedFile([]byte(program + archive(modules)))
 	if err == nil {
 		capi.RestoreSignals()
 		// In a namespace of its own: __main__ stays as empty as it is.
@@ -43,4 +43,18 @@ sys.exit(call(*sys.argv[1:3], sys.argv[3:]))
 		err = syscall.Exec(py.Executable, append([]string{py.Executable, "-c", code, module, function}, args...), os.Environ())
 	}
 	return &LibraryError{Python: py, Reason: "this process can't become it: " + err.Error()}
+}
+
+// inheritedFile makes an anonymous file, whose descriptor the program that replaces this
+// one inherits. It is not one of the standard streams, which may be closed.
+func inheritedFile(content []byte) (fd int, err error) {
+	var limit unix.Rlimit // beyond which the system sends SIGXFSZ, which ends Go
+	if unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) == nil && uint64(limit.Cur) < uint64(len(content)) {
+		return 0, fmt.Errorf("the limit of a file's size (ulimit -f) is %d bytes, and %d are needed", limit.Cur, len(content))
+	}
+	file, err := anonymousFile(content)
+	if err != nil {
+		return 0, err
+	}
+	return unix.FcntlInt(uintptr(file), unix.F_DUPFD, 3)
 }

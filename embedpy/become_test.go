@@ -103,3 +103,25 @@ func TestAddressSpace(t *testing.T) {
 		}
 	}
 }
+
+// Where the size of files is limited, the program is not cut: a part of it does nothing,
+// and ends with 0.
+func TestBecomeWithALimitOfFileSize(t *testing.T) {
+	child := prepare(t, script{Python: static(t), Source: "def main(): return 7\n", Calls: []string{"main"}, Become: true})
+	child.through(`ulimit -f 8 || exit 99; exec "$0"`) // 4 or 8 KB
+	child.start()
+	if told := child.outcomes()["start"].Err; !strings.Contains(told, "the limit of a file's size (ulimit -f) is ") {
+		t.Errorf("the error is %q", told)
+	}
+}
+
+// A stream that was closed is closed for Python, and nothing else takes its place.
+func TestBecomeWithClosedStreams(t *testing.T) {
+	source := "import sys\ndef main(): return 7 if sys.stdin is sys.stdout is sys.stderr is None else 8\n"
+	child := prepare(t, script{Python: static(t), Source: source, Calls: []string{"main"}, Become: true})
+	child.through(`exec "$0" <&- >&- 2>&-`)
+	child.start()
+	if status := child.end().ExitStatus(); status != 7 {
+		t.Errorf("status %d", status)
+	}
+}

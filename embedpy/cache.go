@@ -48,12 +48,12 @@ func newCacheKey(executable string) (key cacheKey, err error) {
 	return key, err
 }
 
-// cacheDirectory is where the answers of interpreters are kept, for as long as they fit; ""
-// is nowhere. The driver keeps bytecode in the same place.
+// cacheDirectory is the directory that keeps the answers of interpreters; "" if there is
+// none that can be trusted. The driver keeps bytecode in the same place.
 //
-// What is in there is run, so nobody but root may be able to put something there: a
-// directory that is another's too, as in another's HOME under sudo, is left. One of
-// root's, as in a container's image, can be read.
+// What is in there is run. So only this user and root may be able to write there. The
+// directory of another user is not used, such as one in another's HOME under sudo.
+// One of root's can be read, such as one in a container's image.
 func cacheDirectory() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {

@@ -195,6 +195,7 @@ func TestEach(t *testing.T) {
 
 // At a failure no other database is begun, and what was not is said.
 func TestEachEndsAtAFailure(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	names, list := tenants(t, p, 6)
 	p.revise(t, `if "t002" in os.environ["REFLEX_DB_URL"]: raise ValueError("not this one")`)
@@ -219,6 +220,7 @@ func TestEachEndsAtAFailure(t *testing.T) {
 
 // A schema for each tenant, by Alembic's recipe for -x tenant=.
 func TestEachSchema(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "postgresql+psycopg")
 	p.edit(t, "def run_on(connection: Connection) -> None:\n", `def run_on(connection: Connection) -> None:
     from sqlalchemy import text
@@ -254,6 +256,7 @@ func (p *project) exec(t testing.TB, sql string) {
 // A settings module that keeps the first URL: nothing is run on the wrong
 // database, because each has a process of its own.
 func TestEachWithCachedSettings(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	names, list := tenants(t, p, 5)
 	p.reviseMany(t, 2)
@@ -276,6 +279,7 @@ func TestEachWithCachedSettings(t *testing.T) {
 
 // An env.py that works once in a process works for each database.
 func TestEachWithWhatWorksOnce(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	names, list := tenants(t, p, 4)
 	p.reviseMany(t, 1)
@@ -300,6 +304,7 @@ func (p *project) tenantAt(file string) *project {
 // What env.py does to its process is not there for the next database, and what
 // a module does when it is imported is.
 func TestEachIsOnItsOwn(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	names, list := tenants(t, p, 4)
 	p.reviseMany(t, 2)
@@ -351,6 +356,7 @@ def dirty(connection): models.seen.append("dirty")
 
 // A worker that dies costs the database that it was at.
 func TestEachWorkerDies(t *testing.T) {
+	t.Parallel()
 	for how, says := range map[string]string{
 		"os.kill(os.getpid(), 9)":             "ended by signal 9",
 		"import ctypes; ctypes.string_at(0)":  "ended by signal 11",
@@ -430,6 +436,7 @@ func isZombie(pid int) bool {
 // A signal ends every worker, whose databases are rolled back; so does the
 // parent's end.
 func TestEachInterrupted(t *testing.T) {
+	t.Parallel()
 	for _, driver := range []string{"sqlite", "postgresql+psycopg", "postgresql+asyncpg"} {
 		for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 			t.Run(fmt.Sprintf("%s/%v", driver, s), func(t *testing.T) {
@@ -460,6 +467,7 @@ func TestEachInterrupted(t *testing.T) {
 // On a terminal: one line that is renewed in place, and Ctrl-C, which the
 // terminal sends to all of its processes, comes to each worker once.
 func TestEachOnATerminal(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	_, list := tenants(t, p, 5)
 	p.revise(t, `if "t003" in os.environ["REFLEX_DB_URL"]: raise ValueError("not this one")`)
@@ -500,6 +508,7 @@ func TestEachOnATerminal(t *testing.T) {
 
 // What can't be right is known before anything begins, by the line's number.
 func TestEachBadInput(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	_, list := tenants(t, p, 2)
 	p.reviseMany(t, 1)
@@ -578,6 +587,7 @@ func TestEachAtOnce(t *testing.T) {
 
 // An env.py that prints whatever it likes, wherever it likes, spoils nothing.
 func TestEachWithAChattyEnvironment(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	_, list := tenants(t, p, 4)
 	p.reviseMany(t, 1)
@@ -602,6 +612,7 @@ os.wait()
 // A worker goes on with the next database without a lock or a connection to the
 // one before. REFLEX_DB_LOCK_URL may have a {} too.
 func TestEachGivesTheLockBack(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:] {
 		t.Run(driver, func(t *testing.T) {
 			p := newProject(t, driver)
@@ -629,6 +640,7 @@ func databaseOf(url string) string { return url[strings.LastIndex(url, "/")+1:] 
 // Where nobody reads what is printed, a run that changes databases goes on, and
 // one that only reads them ends.
 func TestEachWithNoReader(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	names, list := tenants(t, p, 5)
 	p.reviseMany(t, 1)
@@ -650,6 +662,7 @@ func TestEachWithNoReader(t *testing.T) {
 
 // For commands that only read, a database's line is the answer.
 func TestEachAnswers(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	p.reviseMany(t, 2)
 	_, list := tenants(t, p, 2)
@@ -676,6 +689,7 @@ func TestEachAnswers(t *testing.T) {
 // Each database's process has the signals and the patches of a plain run: nothing is
 // blocked, and what env.py patches is patched for each.
 func TestEachIsAPlainRun(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	names, list := tenants(t, p, 3)
 	p.revise(t, `import signal
@@ -705,6 +719,7 @@ EnvironmentContext.configure = configure
 // A relative revision counts from where the database is: what was done must not be done
 // once more, and what has stopped half way goes where it was to go.
 func TestEachWithARelativeRevision(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	names, list := tenants(t, p, 3)
 	p.reviseMany(t, 4)
@@ -734,6 +749,7 @@ func TestEachWithARelativeRevision(t *testing.T) {
 
 // Where --failed can't be written, what was there stays; a device is left as it is.
 func TestEachFailedKeepsTheList(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	names, _ := tenants(t, p, 40)
 	for i := range names {
@@ -764,6 +780,7 @@ func TestEachFailedKeepsTheList(t *testing.T) {
 
 // Every line of stdout is a JSON object, for what failed too.
 func TestEachPrintsJSON(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	p.reviseMany(t, 2)
 	_, list := tenants(t, p, 3)
@@ -797,6 +814,7 @@ func TestEachPrintsJSON(t *testing.T) {
 
 // A stdout that can't be written is an error, and no migration stops for it.
 func TestEachWithAFullStdout(t *testing.T) {
+	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Skip(err)
@@ -815,6 +833,7 @@ func TestEachWithAFullStdout(t *testing.T) {
 
 // A terminal that goes away is no interrupt.
 func TestEachHungUp(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	run, workers := atWork(t, p, p.list(t, "a "+p.url), 1)
 	run.signal(t, syscall.SIGHUP)
@@ -825,6 +844,7 @@ func TestEachHungUp(t *testing.T) {
 // A server that is restarted costs the databases that were at work, and nothing is said of
 // the project.
 func TestEachServerRestarts(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t)
 	p := newProject(t, "sqlite")
 	began := filepath.Join(t.TempDir(), "began")
@@ -854,6 +874,7 @@ func TestEachServerRestarts(t *testing.T) {
 
 // --wait waits once for a server that does not come.
 func TestEachWaitsOnceForAServer(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	p.reviseMany(t, 1)
 	var lines []string

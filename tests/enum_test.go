@@ -29,6 +29,7 @@ class Paint(Base):
 // TestEnumOnPostgreSQL does what the README says of enum types: with one line in
 // env.py they are made, changed and taken back with the columns that have them.
 func TestEnumOnPostgreSQL(t *testing.T) {
+	t.Parallel()
 	env := venv.Get(t, venv.Newest(t), "alembic==1.20.1", "sqlalchemy>=2.0.58,<2.2", "psycopg[binary]", "alembic-postgresql-enum")
 	dir := t.TempDir()
 	environment := venv.CleanEnv("VIRTUAL_ENV="+env.Dir, "XDG_CACHE_HOME="+t.TempDir(),

@@ -29,6 +29,7 @@ func rounds(t testing.TB, usual int) int {
 // A run of 50 revisions is killed at a random moment. The next one finishes the
 // work, and the schema and what was recorded equal those of an undisturbed run.
 func TestKilledRunIsFinishedByTheNext(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
 			p := newProject(t, driver)

@@ -51,10 +51,18 @@ func withDriver(url, driver string) string {
 
 func newProjectOn(t testing.TB, dir, url string) *project {
 	t.Helper()
-	p := &project{dir: dir, url: url, python: venv.Get(t, venv.Newest(t), requirements...)}
-	p.succeed(t, "init")
-	return p
+	if err := os.CopyFS(dir, os.DirFS(initialized(t))); err != nil {
+		t.Fatal(err)
+	}
+	return &project{dir: dir, url: url, python: venv.Get(t, venv.Newest(t), requirements...)}
 }
+
+// initialized is what `reflex db init` writes, whatever the database and the interpreter.
+var initialized = shared("project", func(t testing.TB, dir string) error {
+	p := &project{dir: dir, python: venv.Get(t, venv.Newest(t), requirements...)}
+	p.succeed(t, "init")
+	return nil
+})
 
 // again is the same project on another new database.
 func (p *project) again(t testing.TB) *project {

@@ -34,6 +34,7 @@ func (p *project) wantNothingOfTheThird(t *testing.T) {
 }
 
 func TestServerStops(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:] {
 		for name, how := range map[string]syscall.Signal{"fast": syscall.SIGINT, "crash": syscall.SIGQUIT} {
 			t.Run(driver+"/"+name, func(t *testing.T) {
@@ -56,6 +57,7 @@ func TestServerStops(t *testing.T) {
 
 // --wait is for a server that comes up later, and is over when its time is.
 func TestWaitForAServer(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t)
 	url := server.NewDatabase(t)
 	for _, driver := range drivers[2:] {
@@ -79,6 +81,7 @@ func TestWaitForAServer(t *testing.T) {
 }
 
 func TestServerIsOutOfConnections(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t, pgtest.Setting("max_connections", "4"), pgtest.Setting("superuser_reserved_connections", "0"),
 		pgtest.Setting("max_wal_senders", "0"))
 	url := server.NewDatabase(t)
@@ -100,6 +103,7 @@ func TestServerIsOutOfConnections(t *testing.T) {
 }
 
 func TestStatementTimeout(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:] {
 		t.Run(driver, func(t *testing.T) {
 			p := stoppedInTheThird(t, driver, pgtest.Shared(t).NewDatabase(t), `op.execute("SELECT pg_sleep(600)")`)
@@ -112,6 +116,7 @@ func TestStatementTimeout(t *testing.T) {
 // --ddl-lock-timeout ends the wait for a table that somebody else holds; in an
 // autocommit block it is set as well.
 func TestDDLLockTimeout(t *testing.T) {
+	t.Parallel()
 	for name, body := range map[string]string{
 		"transaction": "op.execute('LOCK TABLE busy')",
 		"autocommit":  "with op.get_context().autocommit_block():\n    op.execute('DROP TABLE busy')",
@@ -139,6 +144,7 @@ func TestDDLLockTimeout(t *testing.T) {
 }
 
 func TestDiskIsFull(t *testing.T) {
+	t.Parallel()
 	mount := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "none", mount).CombinedOutput(); err != nil {
 		t.Skipf("no file system can be mounted here: %s", out)
@@ -168,6 +174,7 @@ func TestDiskIsFull(t *testing.T) {
 
 // Nothing but the database can be written: not the project, not HOME, not TMPDIR.
 func TestReadOnlyFileSystem(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:] {
 		t.Run(driver, func(t *testing.T) {
 			p := newProject(t, driver)
@@ -208,6 +215,7 @@ func readOnly(t *testing.T, dir string) {
 // A revision that fails half way, on SQLite, leaves the database as it was.
 // (Interrupted ones are in TestInterruptedMigration.)
 func TestFailedRevisionOnSQLite(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[:2] {
 		t.Run(driver, func(t *testing.T) {
 			p := newProject(t, driver)

@@ -16,16 +16,14 @@ func TestBecome(t *testing.T) {
 }
 
 // TestConsole runs the Python package's script. It is a short list; `make test-console`
-// runs all the tests in this way.
+// runs all the tests in this way. What is installed runs on every interpreter in
+// tests/wheel.
 func TestConsole(t *testing.T) {
 	if form != embedded {
 		t.Skip("all tests are of another form")
 	}
-	bin, err := pythonOnly()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, python := range venv.Interpreters(t) {
+	bin := consoleDir(t)
+	for _, python := range venv.OldestAndNewest(t) {
 		t.Run(python.Version, func(t *testing.T) {
 			t.Parallel()
 			shortList(t, bin, venv.Get(t, python, requirements...))
@@ -34,7 +32,7 @@ func TestConsole(t *testing.T) {
 }
 
 func shortList(t *testing.T, bin string, env venv.Env) {
-	for _, driver := range []string{"sqlite", "postgresql+psycopg", "postgresql+asyncpg"} {
+	for _, driver := range shortDrivers {
 		t.Run(driver, func(t *testing.T) { runScripts(t, bin, "every", env, driver) })
 	}
 }
@@ -52,20 +50,6 @@ func TestFormIsUnnoticeable(t *testing.T) {
 		runScripts(t, goDir(t), "form", venv.Get(t, venv.Newest(t), requirements...), "")
 	})
 	t.Run("console", func(t *testing.T) {
-		bin, err := pythonOnly()
-		if err != nil {
-			t.Fatal(err)
-		}
-		runScripts(t, bin, "form", venv.Get(t, venv.Newest(t), requirements...), "")
+		runScripts(t, consoleDir(t), "form", venv.Get(t, venv.Newest(t), requirements...), "")
 	})
-}
-
-// goDir is the directory of the Go program.
-func goDir(t *testing.T) string {
-	t.Helper()
-	dir, err := reflex()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }

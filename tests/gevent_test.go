@@ -11,6 +11,7 @@ import (
 // TestGevent has gevent patch Python's modules in the middle of a run: what
 // watches over it stands on none of them.
 func TestGevent(t *testing.T) {
+	t.Parallel()
 	env := venv.Get(t, venv.Newest(t), "alembic==1.20.1", "sqlalchemy[asyncio]>=2.0.58,<2.2", "gevent")
 	const patch = `
 from gevent import monkey

@@ -37,6 +37,7 @@ func graphProject(t testing.TB) *project {
 }
 
 func TestGraph(t *testing.T) {
+	t.Parallel()
 	p := graphProject(t)
 	url := p.url
 	p.url = "" // without -i, no database is needed
@@ -62,6 +63,7 @@ func TestGraph(t *testing.T) {
 // Every line that begins at a revision goes on until its parents: a drawing of
 // many branches has a row for each, and ends with one line.
 func TestGraphOfManyBranches(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	write := func(name, down string) {
 		file := filepath.Join(p.dir, "alembic", "versions", name+".py")

@@ -53,6 +53,7 @@ const say = `sys.stderr.write("now\n"); sys.stderr.flush()
 // Whatever a migration does, a signal ends it: its transaction is rolled back,
 // the lock is released, nothing goes on running on the server.
 func TestInterruptedMigration(t *testing.T) {
+	t.Parallel()
 	long := map[bool]string{
 		true:  `op.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10000000000) SELECT sum(i) FROM n")`,
 		false: `op.execute("SELECT pg_sleep(600)")`,
@@ -102,6 +103,7 @@ func mustRead(t testing.TB, dir, revision string) string {
 }
 
 func TestInterruptedWhileItWaitsForTheLock(t *testing.T) {
+	t.Parallel()
 	for _, driver := range []string{"sqlite", "postgresql+psycopg"} {
 		p, _ := holding(t, driver)
 		for _, s := range signals {
@@ -117,6 +119,7 @@ func TestInterruptedWhileItWaitsForTheLock(t *testing.T) {
 // A server that takes connections and says nothing, as one behind a broken
 // network does.
 func TestInterruptedWhileItConnects(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +149,7 @@ func TestInterruptedWhileItConnects(t *testing.T) {
 
 // A migration that takes no notice of the first signal is ended by the second.
 func TestSecondInterruptEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, s := range signals {
 		t.Run(s.String(), func(t *testing.T) {
 			p := newProject(t, "postgresql+psycopg")

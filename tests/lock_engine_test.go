@@ -64,6 +64,7 @@ func wantSame(t *testing.T, p *project) {
 const exitLocked = 5
 
 func TestLockByTheProjectsEngine(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t, pgtest.HBA("local all all trust", "host all all all scram-sha-256"))
 	// Without its password, the way there is env.py's.
 	bare := func(t *testing.T) (url, database string) {
@@ -137,6 +138,7 @@ func TestLockByTheProjectsEngine(t *testing.T) {
 // Alembic's recipe for tenants: one env.py goes through many schemas. The lock
 // takes one connection, and every schema is locked.
 func TestLockOfManySchemas(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t, pgtest.Setting("max_connections", "20"))
 	p := newProjectOn(t, t.TempDir(), withDriver(server.NewDatabase(t), "postgresql+psycopg"))
 	p.edit(t, "    with engine.connect() as connection:\n        run_on(connection)", `    for i in range(80):
@@ -162,6 +164,7 @@ func TestLockOfManySchemas(t *testing.T) {
 
 // The version table's default schema and its name are one.
 func TestLockOfTheDefaultSchema(t *testing.T) {
+	t.Parallel()
 	p, _ := holding(t, "postgresql+psycopg")
 	p.edit(t, "context.configure(", "context.configure(version_table_schema='public', ")
 	p.start(t, "upgrade", "head", "--lock-timeout", "0").wantStatus(t, exitLocked)
@@ -170,6 +173,7 @@ func TestLockOfTheDefaultSchema(t *testing.T) {
 // While a run waits for the lock, its own connection idles for longer than the
 // server allows it to.
 func TestConnectionIsKeptWhileItWaits(t *testing.T) {
+	t.Parallel()
 	for setting, begin := range map[string]string{
 		"idle_session_timeout":                "",
 		"idle_in_transaction_session_timeout": "connection.exec_driver_sql('SELECT 1')",
@@ -195,6 +199,7 @@ func TestConnectionIsKeptWhileItWaits(t *testing.T) {
 }
 
 func TestLockURLLeadsElsewhere(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Shared(t)
 	p := newProject(t, "postgresql+psycopg")
 	p.revise(t, "pass")
@@ -230,6 +235,7 @@ func TestLockURLLeadsElsewhere(t *testing.T) {
 
 // The lock is asked for before an autocommit_block commits what came before it.
 func TestLockIsLostBeforeAnAutocommitBlock(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "postgresql+psycopg")
 	p.revise(t, "pass")
 	p.succeed(t, "upgrade", "head")
@@ -248,6 +254,7 @@ with op.get_context().autocommit_block():
 // The lock is held until Python has ended its threads and called its atexit
 // handlers: they may still write.
 func TestLockIsHeldToTheEnd(t *testing.T) {
+	t.Parallel()
 	for _, driver := range lockDrivers {
 		t.Run(driver, func(t *testing.T) {
 			p := newProject(t, driver)
@@ -276,6 +283,7 @@ threading.Thread(target=wait, args=["thread"]).start()`, file))
 // A child that a migration has forked does not keep the lock, however long it
 // lives and whatever ends the run.
 func TestForkedChildDoesNotKeepTheLock(t *testing.T) {
+	t.Parallel()
 	for _, driver := range lockDrivers {
 		t.Run(driver, func(t *testing.T) {
 			p := newProject(t, driver)
@@ -309,6 +317,7 @@ func TestForkedChildDoesNotKeepTheLock(t *testing.T) {
 }
 
 func TestLockOnSQLite(t *testing.T) {
+	t.Parallel()
 	// holder holds the lock of p's database; second is another project's run.
 	second := func(t *testing.T, p *project, url string) *process {
 		q := *p
@@ -384,6 +393,7 @@ func TestLockOnSQLite(t *testing.T) {
 
 // --wait is env.py's own connect, tried again: whatever the URL's source.
 func TestWaitForTheURLOfEnvPy(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t)
 	url := withDriver(server.NewDatabase(t), "postgresql+psycopg")
 	p := newProjectOn(t, t.TempDir(), "")

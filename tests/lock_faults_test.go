@@ -21,6 +21,7 @@ import (
 
 // The server ends a connection of a run that waits for the lock.
 func TestConnectionEndsWhileItWaitsForTheLock(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:] {
 		server := pgtest.Shared(t)
 		for which, says := range map[string]string{
@@ -53,6 +54,7 @@ func (p *project) database() string { return p.url[strings.LastIndexByte(p.url, 
 
 // Two connections are enough, whatever the driver tells of the server's process.
 func TestRoleWithTwoConnections(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t)
 	server.Exec(t, "postgres", "CREATE ROLE twice LOGIN CONNECTION LIMIT 2")
 	python := venv.Get(t, venv.Newest(t), append(append([]string{}, requirements...), "pg8000")...)
@@ -71,6 +73,7 @@ func TestRoleWithTwoConnections(t *testing.T) {
 // A token that is good for one connection gives the lock none, and the message
 // says why though the error itself says nothing.
 func TestTokenForOneConnection(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "postgresql+psycopg")
 	p.edit(t, makesEngine, makesEngine+`
 
@@ -87,6 +90,7 @@ func TestTokenForOneConnection(t *testing.T) {
 
 // A pooler that has two sessions for its clients is enough, in session mode.
 func TestPoolerWithTwoSessions(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:] {
 		for _, begun := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/in a transaction=%t", driver, begun), func(t *testing.T) {
@@ -102,6 +106,7 @@ func TestPoolerWithTwoSessions(t *testing.T) {
 
 // And a transaction does not hide a pooler in transaction mode.
 func TestPoolerInTransactionModeInATransaction(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:4] {
 		t.Run(driver, func(t *testing.T) {
 			p, _ := behindPgBouncer(t, driver, "transaction")
@@ -113,6 +118,7 @@ func TestPoolerInTransactionModeInATransaction(t *testing.T) {
 
 // A migration may end every other session of its database, or clone it.
 func TestMigrationThatNeedsItsDatabaseAlone(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Shared(t)
 	const endOthers = `op.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")`
 	for _, driver := range drivers[2:] {
@@ -172,6 +178,7 @@ if context.get_x_argument():
 // Who may not read pg_locks has the lock all the same, and who is refused is not
 // told whose it is.
 func TestLockWhereNobodyMayReadLocks(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t)
 	server.Exec(t, "postgres", "CREATE ROLE migrator LOGIN")
 	for _, driver := range drivers[2:] {

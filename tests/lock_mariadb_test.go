@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ var mariaDBDrivers = []string{"mysql+pymysql", "mysql+aiomysql", "mariadb+asyncm
 // A mariaDB is a server and the environment for each of its drivers.
 type mariaDB struct {
 	*pgtest.MariaDBServer
-	databases int
+	databases atomic.Int64
 }
 
 func startMariaDB(t *testing.T) *mariaDB {
@@ -38,12 +39,11 @@ func (m *mariaDB) newProject(t *testing.T, driver string) *project {
 	} else {
 		packages = append(packages, "pymysql", "aiomysql", "asyncmy")
 	}
-	m.databases++
-	name := fmt.Sprintf("test%d", m.databases)
-	p := &project{dir: t.TempDir(), url: m.URL(driver, ""), python: venv.Get(t, python, packages...)}
+	name := fmt.Sprintf("test%d", m.databases.Add(1))
+	p := newProjectOn(t, t.TempDir(), m.URL(driver, ""))
+	p.python = venv.Get(t, python, packages...)
 	p.ask(t, "CREATE DATABASE "+name)
 	p.url = m.URL(driver, name)
-	p.succeed(t, "init")
 	return p
 }
 
@@ -111,9 +111,11 @@ func wantNotTakenBack(t *testing.T, run *process) {
 }
 
 func TestMariaDB(t *testing.T) {
+	t.Parallel()
 	server := startMariaDB(t)
 	for _, driver := range mariaDBDrivers {
 		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
 			t.Run("eight at once", func(t *testing.T) {
 				p := server.newProject(t, driver)
 				p.reviseMany(t, 3)

@@ -19,6 +19,7 @@ import (
 // Whatever the project logs and counts, the output of the bare alembic and of
 // `reflex db` are the same.
 func TestLockIsNotNoticed(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string][2]string{
 		"echo": {"poolclass=pool.NullPool)", "poolclass=pool.NullPool, echo=True)"},
 		// The addresses of the connections differ.
@@ -72,6 +73,7 @@ func anonymous(text string) string { return varying.ReplaceAllString(text, "…"
 // While one holds the lock, another has waited in a transaction that had not
 // begun on the server: it sees what the first has committed.
 func TestWaitTakesNoSnapshot(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "postgresql+psycopg")
 	p.edit(t, "poolclass=pool.NullPool)", `poolclass=pool.NullPool, isolation_level="REPEATABLE READ")`)
 	p.edit(t, "    configure(connection.dialect.name, connection=connection)", `    with connection.begin():
@@ -90,6 +92,7 @@ func TestWaitTakesNoSnapshot(t *testing.T) {
 
 // env.py may run one event loop after the other: a connection is of one of them.
 func TestLockOfSeveralEventLoops(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "postgresql+asyncpg")
 	p.edit(t, "        asyncio.run(run_async(url))\n", "        for _ in range(3):\n            asyncio.run(run_async(url))\n")
 	p.reviseMany(t, 2)
@@ -100,6 +103,7 @@ func TestLockOfSeveralEventLoops(t *testing.T) {
 // A table without a schema is locked where search_path, and SQLAlchemy's
 // translation of schemas, lead.
 func TestLockOfTheResolvedSchema(t *testing.T) {
+	t.Parallel()
 	body := "    configure(connection.dialect.name, connection=connection)"
 	holdingIn := func(t *testing.T, change, schema string) *project {
 		p := newProject(t, "postgresql+psycopg")
@@ -137,6 +141,7 @@ func TestLockOfTheResolvedSchema(t *testing.T) {
 
 // A role that may connect once can't have the lock beside its migration.
 func TestRoleWithOneConnection(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t)
 	server.Exec(t, "postgres", "CREATE ROLE once LOGIN CONNECTION LIMIT 1")
 	url := server.NewDatabase(t)
@@ -150,6 +155,7 @@ func TestRoleWithOneConnection(t *testing.T) {
 // Who may see other roles' activity is told who holds the lock; who may not, at
 // least the process.
 func TestHolderOfAnotherRole(t *testing.T) {
+	t.Parallel()
 	p, _ := holding(t, "postgresql+psycopg")
 	server := pgtest.Shared(t)
 	server.Exec(t, "postgres", "CREATE ROLE other LOGIN PASSWORD 'x'")
@@ -161,6 +167,7 @@ func TestHolderOfAnotherRole(t *testing.T) {
 
 // One connection more, and one question before each commit.
 func TestLockAsksOnceBeforeEachCommit(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t, pgtest.Setting("log_statement", "all"), pgtest.Setting("log_line_prefix", "%a|"),
 		pgtest.Setting("log_connections", "on"),
 		pgtest.Setting("logging_collector", "on"), pgtest.Setting("log_filename", "all.log"))
@@ -187,6 +194,7 @@ func TestLockAsksOnceBeforeEachCommit(t *testing.T) {
 
 // A dialect without a lock says so once, whether -v is given or not.
 func TestOtherDialects(t *testing.T) {
+	t.Parallel()
 	python := venv.Get(t, venv.Newest(t), append(append([]string{}, requirements...), "duckdb", "duckdb-engine")...)
 	p := &project{dir: t.TempDir(), python: python}
 	p.url = "duckdb:///" + filepath.Join(p.dir, "app.db")
@@ -208,6 +216,7 @@ if context.is_offline_mode():`)
 
 // Whatever ends a run, its lock is given back.
 func TestLockIsGivenBack(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:] {
 		t.Run(driver, func(t *testing.T) {
 			p := newProject(t, driver)

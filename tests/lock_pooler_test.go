@@ -19,6 +19,7 @@ func behindPgBouncer(t *testing.T, driver, mode string, lines ...string) (p *pro
 }
 
 func TestPoolerInSessionMode(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:] {
 		t.Run(driver, func(t *testing.T) {
 			p, _ := behindPgBouncer(t, driver, "session")
@@ -34,6 +35,7 @@ func TestPoolerInSessionMode(t *testing.T) {
 // In transaction mode the lock would be left on a connection that others share:
 // the run is refused and nothing is left; with a direct connection it works.
 func TestPoolerInTransactionMode(t *testing.T) {
+	t.Parallel()
 	for _, turns := range []string{"0", "1"} {
 		for _, driver := range drivers[2:] {
 			if turns == "1" && driver != "postgresql+psycopg" {
@@ -42,7 +44,8 @@ func TestPoolerInTransactionMode(t *testing.T) {
 			t.Run(driver+"/round_robin="+turns, func(t *testing.T) {
 				p, direct := behindPgBouncer(t, driver, "transaction", "server_round_robin = "+turns)
 				p.start(t, "upgrade", "head").wantError(t, 4, "pooler in transaction mode.*Set REFLEX_DB_LOCK_URL.*--no-lock")
-				locks := queryPostgres(t, direct, "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory'")
+				locks := queryPostgres(t, direct, `SELECT pid::text FROM pg_locks JOIN pg_database d ON d.oid = database
+					WHERE locktype = 'advisory' AND datname = current_database()`)
 				if len(locks) > 0 {
 					t.Errorf("a lock is left, held by %v", locks)
 				}

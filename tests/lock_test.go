@@ -153,6 +153,7 @@ func holding(t *testing.T, driver string) (p *project, holder *process) {
 const holderPattern = `held by pid \d+, "reflex db lock \(.*, pid %d\)", from 127\.0\.0\.1, since \d\d:\d\d:\d\d`
 
 func TestLockTimeout(t *testing.T) {
+	t.Parallel()
 	p, holder := holding(t, "postgresql+psycopg")
 	name := fmt.Sprintf(holderPattern, holder.cmd.Process.Pid)
 	for timeout, says := range map[string]string{"0": "--lock-timeout is 0", "300ms": "did not end within 300ms"} {
@@ -168,6 +169,7 @@ func TestLockTimeout(t *testing.T) {
 }
 
 func TestLockTimeoutOnSQLite(t *testing.T) {
+	t.Parallel()
 	p, _ := holding(t, "sqlite")
 	p.start(t, "upgrade", "head", "--lock-timeout", "0").
 		wantError(t, 5, "--lock-timeout is 0.*held by another process on this machine")
@@ -176,6 +178,7 @@ func TestLockTimeoutOnSQLite(t *testing.T) {
 // Two version tables in one database are two projects, which don't wait for
 // each other.
 func TestLockIsOfTheVersionTable(t *testing.T) {
+	t.Parallel()
 	p, _ := holding(t, "postgresql+psycopg")
 	other := newProjectOn(t, t.TempDir(), p.url)
 	other.revise(t, "pass")
@@ -196,6 +199,7 @@ func TestLockIsOfTheVersionTable(t *testing.T) {
 // Without a terminal, who waits says so in lines; on one, in one line that is
 // renewed in place and no wider than the terminal, and gone at the end.
 func TestWaitingLine(t *testing.T) {
+	t.Parallel()
 	p, holder := holding(t, "postgresql+psycopg")
 	name := fmt.Sprintf(holderPattern, holder.cmd.Process.Pid)
 	waiting := p.start(t, "upgrade", "head")
@@ -227,6 +231,7 @@ func TestWaitingLine(t *testing.T) {
 // The lock's connection dies during a revision: the run stops before that
 // revision's commit.
 func TestLockIsLost(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:] {
 		t.Run(driver, func(t *testing.T) {
 			p := newProject(t, driver)

@@ -6,10 +6,11 @@
 //
 //	database DRIVER      REFLEX_DB_URL names a new database for this driver
 //	exits STATUS CMD...  run CMD, which must end with exactly this status
+//	[go] CMD...          run CMD only where the command is the Go program
 //
 // testdata/every runs on each interpreter found and with each driver, which is
-// in $DRIVER; testdata/once runs on the newest interpreter, and testdata/guest on
-// one without libpython. With REFLEX_TEST_GUEST set, all of them run on that one.
+// in $DRIVER. testdata/once runs on the newest interpreter. testdata/form runs in the
+// three forms of the command. REFLEX_TEST_FORM chooses the form of all other tests.
 package tests
 
 import (
@@ -36,8 +37,17 @@ var requirements = []string{
 	"psycopg[binary]", "psycopg2-binary", "asyncpg", "aiosqlite",
 }
 
+// made is the directory of what all tests of this run share.
+var made string
+
 func TestMain(m *testing.M) {
-	os.Exit(pgtest.Main(m))
+	var err error
+	if made, err = os.MkdirTemp("", "reflex-tests-"); err != nil {
+		panic(err)
+	}
+	status := pgtest.Main(m)
+	os.RemoveAll(made)
+	os.Exit(status)
 }
 
 // forms are the ways to start the command that tests can be run with.
@@ -50,81 +60,103 @@ const (
 // form is the way that the tests of this run take.
 var form = os.Getenv(venv.EnvForm)
 
-// reflex builds the command once and returns its directory; console is that of the
-// Python package, under the same name.
+// shared is a directory that the first test that asks for it makes for all.
+func shared(name string, fill func(t testing.TB, dir string) error) func(testing.TB) string {
+	var once sync.Once
+	var err error
+	return func(t testing.TB) string {
+		t.Helper()
+		dir := filepath.Join(made, name)
+		once.Do(func() { err = errors.Join(os.Mkdir(dir, 0o755), fill(t, dir)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+}
+
 var (
-	reflex     = sync.OnceValues(build)
-	pythonOnly = sync.OnceValues(writeConsole)
+	// goDir is the directory of the Go program; reflex-db is its other name.
+	goDir = shared("go", buildGo)
+	// consoleDir is the directory of the Python package's script: as reflex-db, and as
+	// reflex, under the name of the Go program.
+	consoleDir = shared("console", writeConsole)
 )
 
-func build() (string, error) {
-	dir, err := os.MkdirTemp("", "reflex-bin-")
-	if err != nil {
-		return "", err
+// reflexDir is the directory of the command in the form that is tested.
+func reflexDir(t testing.TB) string {
+	t.Helper()
+	if form == console {
+		return consoleDir(t)
 	}
-	return dir, command("go", "build", "-o", filepath.Join(dir, "reflex"), "./cmd/reflex")
+	return goDir(t)
+}
+
+func buildGo(_ testing.TB, dir string) error {
+	program := filepath.Join(dir, "reflex")
+	cmd := exec.Command("go", "build", "-o", program, "./cmd/reflex")
+	cmd.Dir = venv.Root()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building reflex: %s: %w\n%s", cmd, err, out)
+	}
+	return os.Symlink(program, program+"-db")
 }
 
 // consoleScript is what pip makes of the script reflex-db, for the package in the
-// checkout, and with a name for what it prints.
+// checkout. Under the name reflex it takes what is typed for the Go program.
 const consoleScript = `import sys
 sys.path.insert(0, %q)
 from reflex_driver import console
 del sys.path[0]
 console.PROGRAM = %q
 if __name__ == "__main__":
+    if console.PROGRAM == "reflex db" and "db" in sys.argv:
+        sys.argv.remove("db")
     sys.exit(console.main())
 `
 
-func writeConsole() (string, error) {
-	dir, err := os.MkdirTemp("", "reflex-console-")
-	if err != nil {
-		return "", err
-	}
+// consoleStart runs the script by the active environment's Python, where the
+// environment has Alembic's script. It is by a Python of its own elsewhere, as pipx
+// installs it.
+const consoleStart = `#!/bin/sh
+python=%q
+if [ -x "$VIRTUAL_ENV/bin/alembic" ]; then python=$VIRTUAL_ENV/bin/python; fi
+exec "$python" %q "$@"
+`
+
+func writeConsole(t testing.TB, dir string) error {
+	python := venv.Newest(t).Executable
+	var err error
 	for name, program := range map[string]string{"reflex": "reflex db", "reflex-db": "reflex-db"} {
-		script := filepath.Join(dir, name+".py")
-		content := fmt.Sprintf(consoleScript, filepath.Join(venv.Root(), "pyshim"), program)
-		start := "#!/bin/sh\n[ \"$1\" = db ] && shift\n" +
-			"exec \"$VIRTUAL_ENV/bin/python\" " + script + " \"$@\"\n"
-		err := errors.Join(os.WriteFile(script, []byte(content), 0o644), os.WriteFile(filepath.Join(dir, name), []byte(start), 0o755))
-		if err != nil {
-			return "", err
-		}
+		file := filepath.Join(dir, name)
+		script := fmt.Sprintf(consoleScript, filepath.Join(venv.Root(), "pyshim"), program)
+		err = errors.Join(err,
+			os.WriteFile(file+".py", []byte(script), 0o644),
+			os.WriteFile(file, fmt.Appendf(nil, consoleStart, python, file+".py"), 0o755))
 	}
-	return dir, nil
-}
-
-func command(name string, args ...string) error {
-	cmd := exec.Command(name, args...)
-	cmd.Dir = venv.Root()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building reflex: %s: %w\n%s", cmd, err, out)
-	}
-	return nil
-}
-
-func reflexDir(t testing.TB) string {
-	t.Helper()
-	get := reflex
-	if form == console {
-		get = pythonOnly
-	}
-	dir, err := get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	return err
 }
 
 // drivers of the databases that are tested, as they stand in a URL.
 var drivers = []string{"sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg"}
 
+// shortDrivers are one of each kind.
+var shortDrivers = []string{"sqlite", "postgresql+psycopg", "postgresql+asyncpg"}
+
+// TestEveryInterpreter runs a project's whole workflow. Which interpreter it is makes no
+// difference to how SQLAlchemy calls a driver, so those in the middle have one driver of
+// each kind: SQLite's, one that waits in C, and one on an event loop.
 func TestEveryInterpreter(t *testing.T) {
+	ends := venv.OldestAndNewest(t)
 	for _, python := range venv.Interpreters(t) {
 		t.Run(python.Version, func(t *testing.T) {
 			t.Parallel()
 			env := venv.Get(t, python, requirements...)
-			for _, driver := range drivers {
+			chosen := drivers
+			if !slices.Contains(ends, python) {
+				chosen = shortDrivers
+			}
+			for _, driver := range chosen {
 				t.Run(driver, func(t *testing.T) { runScripts(t, reflexDir(t), "every", env, driver) })
 			}
 		})
@@ -151,6 +183,12 @@ func runScripts(t *testing.T, bin, dir string, env venv.Env, driver string) {
 			})
 			e.Setenv("XDG_CACHE_HOME", e.Getenv("WORK")+"/cache")
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "go" {
+				return filepath.Base(bin) == "go", nil
+			}
+			return false, fmt.Errorf("there is no condition %s", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"database": func(ts *testscript.TestScript, neg bool, args []string) { useDatabase(t, ts, args) },

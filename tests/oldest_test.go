@@ -8,6 +8,7 @@ import (
 
 // The oldest Alembic that the command works with, on SQLAlchemy 1.4, which it supports.
 func TestOldestAlembic(t *testing.T) {
+	t.Parallel()
 	python := venv.Interpreters(t)[0]
 	if python.Minor() >= "3.13" { // of which its drivers' old releases know nothing
 		t.Skipf("SQLAlchemy 1.4 needs Python 3.12 or older, and the oldest here is %s", python.Version)

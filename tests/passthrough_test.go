@@ -56,6 +56,7 @@ func TestMaskedWords(t *testing.T) {
 // TestSourceIsShown has a traceback with a line of source that holds a password,
 // which whoever reads the message may read in the file; the message is masked.
 func TestSourceIsShown(t *testing.T) {
+	t.Parallel()
 	env := venv.Get(t, venv.Newest(t), requirements...)
 	for name, raise := range map[string]string{
 		"ours":     `raise ValueError("Xy7-Tr0ub4dor")`,

@@ -12,6 +12,7 @@ import (
 // abandoned as one that still connects, however long the code in C takes that
 // the signal meets.
 func TestInterruptedAfterAFailedConnection(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	p.revise(t, `import hashlib
 from sqlalchemy import create_engine
@@ -34,6 +35,7 @@ finally:
 // tells them at their first statement. That is waited for, and no longer than
 // --wait says.
 func TestWaitBehindAPooler(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers[2:] {
 		t.Run(driver, func(t *testing.T) {
 			server := pgtest.Start(t)

@@ -8,6 +8,7 @@ import (
 // MariaDB shows a transaction what there was when it began: who waits must end
 // its own between two looks.
 func TestStatusOnMariaDB(t *testing.T) {
+	t.Parallel()
 	server := startMariaDB(t)
 	for _, driver := range []string{"mysql+pymysql", "mysql+aiomysql", "mariadb+asyncmy"} {
 		t.Run(driver, func(t *testing.T) {

@@ -206,6 +206,7 @@ func TestStatus(t *testing.T) {
 // A version table that holds a revision and one that it follows is what
 // `upgrade` refuses too.
 func TestStatusOfAVersionTableThatIsWrong(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	p.reviseMany(t, 2)
 	p.revise(t, `op.execute("INSERT INTO alembic_version VALUES ('0001')")`)
@@ -217,6 +218,7 @@ func TestStatusOfAVersionTableThatIsWrong(t *testing.T) {
 
 // A later Alembic may have a status of its own, and history's options.
 func TestStatusStepsAside(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	path := t.TempDir()
 	text := `import alembic.command, alembic.config
@@ -250,6 +252,7 @@ alembic.config.CommandLine._KWARGS_OPTS["graph"] = ("--graph", dict(action="stor
 }
 
 func TestStatusOfAServerThatIsNotThere(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "postgresql+psycopg")
 	p.url = "postgresql+psycopg://app:" + pgtest.Password + "@127.0.0.1:1/shop"
 	p.start(t, "status", "--check").wantError(t, 4, "can't be reached")
@@ -277,6 +280,7 @@ func TestStatusWait(t *testing.T) {
 }
 
 func TestStatusWaitRunsOut(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	p.reviseMany(t, 2)
 	p.start(t, "status", "--wait", "300ms").wantError(t, 1, "300ms have passed.*2 revisions are pending")
@@ -288,6 +292,7 @@ func TestStatusWaitRunsOut(t *testing.T) {
 }
 
 func TestStatusWaitOutlivesItsServer(t *testing.T) {
+	t.Parallel()
 	for _, driver := range []string{"postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg"} {
 		t.Run(driver, func(t *testing.T) {
 			t.Parallel()
@@ -308,6 +313,7 @@ func TestStatusWaitOutlivesItsServer(t *testing.T) {
 }
 
 func TestStatusNamesTheHolderOfTheLock(t *testing.T) {
+	t.Parallel()
 	for _, driver := range lockDrivers {
 		t.Run(driver, func(t *testing.T) {
 			t.Parallel()
@@ -325,6 +331,7 @@ func TestStatusNamesTheHolderOfTheLock(t *testing.T) {
 
 // Colour is for a terminal, on which no line is wider than it.
 func TestStatusOnATerminal(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "sqlite")
 	p.reviseMany(t, 1)
 	for _, c := range []struct{ env, want string }{
@@ -349,6 +356,7 @@ func TestStatusOnATerminal(t *testing.T) {
 }
 
 func TestStatusSeesInvalidIndexes(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "postgresql+psycopg")
 	p.revise(t, "op.execute('INSERT INTO ran VALUES (0), (0)')")
 	p.succeed(t, "upgrade", "head")
@@ -367,6 +375,7 @@ func TestStatusSeesInvalidIndexes(t *testing.T) {
 
 // Each database that env.py configures is a part, and so is a section of -n.
 func TestStatusOfSeveralDatabases(t *testing.T) {
+	t.Parallel()
 	p := &project{dir: t.TempDir(), python: venv.Get(t, venv.Newest(t), requirements...)}
 	p.succeed(t, "init", "-t", "multidb", "alembic")
 	p.editINI(t, "driver://user:pass@localhost/dbname\n", "sqlite:///one.db\n")
@@ -398,6 +407,7 @@ func TestStatusOfSeveralDatabases(t *testing.T) {
 
 // env.py may set what is to hold for its transaction, and print.
 func TestStatusOfASchema(t *testing.T) {
+	t.Parallel()
 	for _, driver := range []string{"postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg"} {
 		t.Run(driver, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,7 @@ import (
 
 // PostgreSQL counts in milliseconds, and takes 0 for no timeout at all.
 func TestShortTimeoutIsNotOff(t *testing.T) {
+	t.Parallel()
 	p := newProjectOn(t, t.TempDir(), withDriver(pgtest.Shared(t).NewDatabase(t), "postgresql+psycopg"))
 	p.revise(t, `for name in "lock_timeout", "statement_timeout":
     print(name, op.get_bind().exec_driver_sql("SHOW " + name).scalar(), file=sys.stderr)`)

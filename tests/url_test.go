@@ -21,6 +21,7 @@ import (
 // answer that says how to write it, in place of a name that was not found.
 // session and reflex_orm answer the same (tests/urls).
 func TestURLThatCannotWork(t *testing.T) {
+	t.Parallel()
 	env := venv.Get(t, venv.Newest(t), requirements...)
 	environment := venv.CleanEnv(
 		"PATH="+reflexDir(t)+string(os.PathListSeparator)+os.Getenv("PATH"),

@@ -16,12 +16,12 @@ import (
 
 // Completion: the shell's script (cobra's) runs `reflex __complete db WORD...` at each
 // TAB and shows what that prints. After db it is the driver that answers, in the form of
-// cobra's protocol (reflex_driver/completion.py). Where no Python can be asked, what is
-// known without it is the answer, and nothing is said of why.
+// cobra's protocol (reflex_driver/completion.py). Where no Python can be asked, the
+// answer is what is known without it, and no error is shown.
 
 // completeDB is what may stand in the place of word, after args.
 func (inv *invocation) completeDB(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	cmd.SetErr(io.Discard) // to which cobra would say what it has answered
+	cmd.SetErr(io.Discard) // cobra would print there what it has answered
 	if len(args) > 0 {
 		switch last := args[len(args)-1]; last {
 		case "-C", "--directory":

@@ -37,9 +37,9 @@ func newDBCommand(inv *invocation) *cobra.Command {
 	return cmd
 }
 
-// take takes the options of root out of those that stand between db and the command;
-// the others there are Alembic's. They choose the Python that is to parse the rest, and
-// reflex-db has no other place for them.
+// take obeys the options of root that stand between db and the command, and returns the
+// other arguments, which are Alembic's. They are taken here because they choose the Python
+// that parses the rest, and because reflex-db has no other place for them.
 func (inv *invocation) take(args []string) (rest []string, err error) {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "--" {
 		target, value, joined := inv.option(args[0])
@@ -79,9 +79,9 @@ func (inv *invocation) option(arg string) (target *string, value string, joined 
 	return nil, "", false
 }
 
-// drive runs the driver in the project's Python: in this process, or as it where that
-// Python has no libpython. The error is a [statusError] if the driver has said how it
-// ended.
+// drive runs the driver in the project's Python, in this process. Where that Python has no
+// libpython, this process becomes it. The error is a [statusError] if the driver ran: it
+// has reported how it ended.
 func (inv *invocation) drive(ctx context.Context, args ...string) error {
 	if err := inv.enter(); err != nil {
 		return err

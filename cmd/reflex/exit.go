@@ -13,7 +13,7 @@ import (
 )
 
 // The exit statuses are the driver's contract (pyshim/reflex_driver/exits.py). These are
-// of what goes wrong before it runs.
+// for errors before it runs.
 const (
 	exitOK          = 0
 	exitFailed      = 1

@@ -4,8 +4,8 @@
 // the driver in it (pyshim/reflex_driver) with the arguments as they came. The driver is
 // the command: it parses, runs, reports, and returns the exit status.
 //
-// Go is kept from what a Python program could notice and this one has no use for: open
-// files of its control group, and a thread that reads them.
+// These settings keep Go from opening the files of its control group, and from a thread
+// that reads them. A Python program could notice both.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0

@@ -1,6 +1,6 @@
-"""What autogenerate compares the database with, and a word where that holds no table.
+"""Warns where autogenerate compares the database with a MetaData that holds no table.
 
-Models that were not imported are not in the MetaData. Alembic says "No changes" then, or
+Models that were not imported are not in the MetaData. Alembic then says "No changes", or
 writes a revision that drops every table.
 """
 
@@ -54,7 +54,7 @@ def _is_empty(targets: Sequence[Any]) -> bool:
 
 @contextlib.contextmanager
 def explained(options: argparse.Namespace) -> Iterator[None]:
-    """Around a command: say on stderr where autogenerate has had no table to compare with."""
+    """Run a command in this block; at its end, warn on stderr if the MetaData held no table."""
     if not (getattr(options, "autogenerate", False) or options.cmd[0].__name__ == "check"):
         yield
         return

@@ -121,7 +121,7 @@ class DatabaseStatus:
 
 
 def compare(script: ScriptDirectory, rows: Sequence[str]) -> Revisions:
-    """What of the project the version table's rows have, and what is to come."""
+    """Sort the rows of the version table, and find the revisions that are not applied yet."""
     known, unknown = [], []
     for row in rows:
         try:
@@ -130,7 +130,7 @@ def compare(script: ScriptDirectory, rows: Sequence[str]) -> Revisions:
             if not isinstance(exc.__cause__, ResolutionError):
                 raise
             unknown.append(row)
-    # What an unknown revision holds, and so what is left to do, can't be told.
+    # Below an unknown revision nobody knows what has been applied.
     newest_first: list[Script] = []
     if not unknown:
         try:

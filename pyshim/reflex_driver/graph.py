@@ -1,4 +1,4 @@
-"""The revisions for eyes: `history --graph` in a terminal, `--dot` and `--mermaid` for a document.
+"""The graph of the revisions: `history --graph` in a terminal, `--dot` and `--mermaid` in a file.
 
 Each begins with the newest revision, in the order in which Alembic lists them.
 With -i, what is applied to the database is marked.
@@ -58,7 +58,7 @@ def _command(draw: Callable[[_Picture], Iterator[str]]) -> Callable[..., None]:
 def _pictures(
     config: Config, script: ScriptDirectory, rev_range: str | None, *, indicate_current: bool
 ) -> list[_Picture]:
-    """One; or, where a database has to be asked, one for each that env.py configures."""
+    """One picture. If a database has to be asked: one for each database that env.py configures."""
     if not indicate_current and "current" not in (rev_range or "").split(":"):
         return [_Picture(script, history.walk(script, rev_range), frozenset(), None)]
     found = []
@@ -122,7 +122,7 @@ def _row(lanes: list[str], place: int, sign: str) -> str:
 
 
 def _edge(lanes: list[str], place: int, here: str, right: str) -> str:
-    """A row where the lines right of `place` move by one."""
+    """A row in which the lines to the right of `place` move by one column."""
     cells = ["| "] * place + [here] + [" " + right] * (len(lanes) - place - 1)
     return "".join(cells).rstrip()
 
@@ -137,7 +137,7 @@ def _join(lanes: list[str], name: str) -> Iterator[str]:
 
 
 def _end(lanes: list[str], place: int) -> Iterator[str]:
-    """No line goes on from here; those right of it move into its place."""
+    """End the line at `place`. The lines to the right of it move one column to the left."""
     if place < len(lanes) - 1:
         yield "".join(["| "] * place + [" /"] * (len(lanes) - place - 1))
     del lanes[place]

@@ -115,7 +115,7 @@ class Guard:
         connection = context.connection
         if context.as_sql or connection is None:
             return
-        self._wait.stop()  # what does not answer from here on is none of env.py's
+        self._wait.stop()  # --wait is for the first connection of env.py
         if not getattr(self._options, "changes_database", False):
             return
         self.rolls_back = self.rolls_back and context.impl.transactional_ddl
@@ -169,12 +169,12 @@ class Guard:
 
 
 def _milliseconds(seconds: float) -> int:
-    """PostgreSQL's unit. Less than one is not none: 0 turns a timeout off."""
+    """PostgreSQL counts in milliseconds. At least 1, because 0 turns a timeout off."""
     return max(round(seconds * 1000), 1) if seconds else 0
 
 
 def _listen(connection: Connection, name: str, listener: Callable[..., None]) -> None:
-    """Once, however often env.py calls context.configure with this connection."""
+    """Add the listener once, also where env.py calls context.configure several times."""
     if not event.contains(connection, name, listener):
         event.listen(connection, name, listener)
 

@@ -46,7 +46,7 @@ class Interrupts:
         self._closing: deque[Any] = deque(maxlen=8)
         self._running: dict[int, Engine] = {}  # MySQL's statements, by the connection's number
         self._main = threading.get_ident()
-        # Held as long as statements are being cancelled; and until the run is over.
+        # The first is held while statements are being cancelled, the second until the run is over.
         self._cancelling = _thread.allocate_lock()
         self._over = _thread.allocate_lock()
         self._listeners: list[tuple[Any, str, Callable[..., None]]] = [
@@ -140,7 +140,7 @@ class Interrupts:
 
 
 def _canceller(connection: Any) -> Any:
-    """What ends the statement of a DBAPI connection, callable from any thread; or None.
+    """The function that ends the statement of a DBAPI connection, from any thread; or None.
 
     psycopg and psycopg2 have cancel(), sqlite3 has interrupt(). Under asyncio
     the event loop cancels the task, and asyncpg its statement.

@@ -1,9 +1,8 @@
-"""The run's own passwords, kept out of what is printed.
+"""Keeps the passwords of this run out of what is printed.
 
-stdout is not touched: what stands there is the answer, and somebody may run it.
-Our own messages, and stderr, where the tracebacks of libraries and threads go
-without passing through here, lose the passwords of the URLs that this run uses
-and are otherwise as they were written:
+stdout is not touched, because it is the answer: it may be SQL that somebody runs.
+In our own messages and on stderr, where libraries and threads print tracebacks, the
+passwords of the URLs that this run uses are masked. Nothing else is changed. Masked is:
 
   - a password that can't be mistaken for anything else, wherever it stands as a
     whole word;
@@ -194,8 +193,8 @@ def _forms_of(url: str) -> set[str]:
             forms |= {quote(plain, safe=safe, errors="surrogateescape") for safe in ("", "/")}
             # As part of a longer string that repr() or JSON shows.
             forms |= {repr(plain)[1:-1], repr(plain + "'\"")[1:-4], json.dumps(plain)[1:-1]}
-            # What was not encoded puts a part of it into the host's or the
-            # database's place; configparser shows all that follows a lone %.
+            # A password that was not encoded is cut: a part of it is read as the host or
+            # the database. configparser shows what follows a single %.
             parts = re.split(r"[@/:?#&]", plain) + re.findall(r"(?=(%.*))", plain, re.DOTALL)
             forms.update(part for part in parts if len(part) >= 6)
     return forms - {""} | set(_taken_for_hosts(url))

@@ -3,10 +3,10 @@
 env.py connects, through its own Engine, so every database and every source of its URL is
 covered. Nothing is tried again once env.py has its connection.
 
-Engine.raw_connection is replaced, and no listener to `do_connect` does the same. That event
-knows no Engine with a `creator`, comes before what SQLAlchemy asks on a first connection
-(a PgBouncer accepts it, and says there that its server is down), and does not call the
-project's own listeners again, whose token may have expired meanwhile.
+Engine.raw_connection is replaced, because a listener to `do_connect` is not enough. That event
+does not come for an Engine with a `creator`. It comes before SQLAlchemy's first statement, and
+a PgBouncer whose server is down fails only there. It does not call the project's own listeners
+again, and their token may have expired meanwhile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LEAST = 10.0
 
 
 class Wait:
-    """Waits up to `seconds`; None is not at all."""
+    """Waits up to `seconds`. None means that it does not wait."""
 
     def __init__(self, seconds: float | None, progress: Progress) -> None:
         self.seconds = seconds
@@ -42,7 +42,7 @@ class Wait:
         self._ours: Any = None  # in its place
 
     def start(self) -> None:
-        """From here on, a connection that fails is tried again."""
+        """Try again, from now on, when a connection fails."""
         if not self.seconds:
             return
         wait, self._waits = self, True
@@ -54,9 +54,9 @@ class Wait:
         Engine.raw_connection = raw_connection  # type: ignore[method-assign]
 
     def stop(self) -> None:
-        """From here on, it is not."""
+        """Do not try again from now on."""
         self._waits = False
-        if Engine.raw_connection is self._ours:  # else env.py has wrapped it: it does nothing more
+        if Engine.raw_connection is self._ours:  # else env.py has wrapped ours
             Engine.raw_connection = self._connect  # type: ignore[method-assign]
 
     def _connect_to(self, engine: Engine) -> PoolProxiedConnection:
@@ -96,14 +96,14 @@ class Wait:
 
 
 def _is_of_server(exc: Exception, engine: Engine) -> bool:
-    """Whether a server, or the way to it, has failed, and not what env.py asks for."""
+    """Whether a server or the network has failed. Else env.py asks for something wrong."""
     driver: Any = engine.dialect.dbapi  # loaded_dbapi since SQLAlchemy 2.0
     if isinstance(exc, DBAPIError) and isinstance(exc.orig, Exception):
-        # Of a statement of SQLAlchemy's own, by which it learns what server it is.
+        # SQLAlchemy's own statement has failed, by which it learns what server it is.
         exc = exc.orig
     if isinstance(exc, driver.ProgrammingError | driver.NotSupportedError):
         return False  # such as an option that libpq does not know
-    # What asyncpg raises when it connects is none of SQLAlchemy's; it has a sqlstate.
+    # asyncpg's own errors have a sqlstate. SQLAlchemy does not wrap them while it connects.
     return (
         isinstance(exc, driver.Error | OSError)
         or hasattr(exc, "sqlstate")

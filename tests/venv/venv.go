@@ -147,6 +147,14 @@ func Newest(t testing.TB) Python {
 	return pythons[len(pythons)-1]
 }
 
+// OldestAndNewest are the ends of Interpreters, for tests of what hardly depends on the
+// version of Python.
+func OldestAndNewest(t testing.TB) []Python {
+	t.Helper()
+	pythons := Interpreters(t)
+	return slices.Compact([]Python{pythons[0], pythons[len(pythons)-1]})
+}
+
 // named is the interpreters that EnvPythons names by their paths.
 func named() []string {
 	if value := os.Getenv(EnvPythons); value != "newest" {

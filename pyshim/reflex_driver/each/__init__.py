@@ -306,7 +306,7 @@ def _signalled(number: int) -> Outcome:
 
 
 def _death(status: int) -> str:
-    """How a process ended that has not answered."""
+    """Say how a process ended that gave no answer."""
     if status >= 0:
         return f"the process ended in the middle of it (exit status {status})"
     name = ""
@@ -317,7 +317,7 @@ def _death(status: int) -> str:
 
 
 def _processors() -> int:
-    """How many CPUs this process may use, by a container's control group too."""
+    """How many CPUs this process may use. The limit of a container counts."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:

@@ -48,7 +48,7 @@ _PATCHING = {"gevent", "eventlet"}
 
 
 def shared(before: Collection[str]) -> list[str]:
-    """In a database's process: what it has imported, since `before`, that others can share."""
+    """In a database's process: the modules imported since `before` that others can share."""
     names = [name for name in sys.modules if name not in before]
     if any(name.partition(".")[0] in _PATCHING for name in names):
         return []

@@ -47,7 +47,7 @@ class Result:
 
 
 class View:
-    """Tells of each result. `answers` is of a command whose output is what is asked for."""
+    """Prints each result. `answers`: the output of the command is the answer, as of `current`."""
 
     def __init__(
         self, number: int, *, answers: bool, verbose: bool, json: bool, records: bool = False

@@ -85,8 +85,8 @@ class Lock:
         self._timeout = timeout
         self._progress = progress
         self._verbose = verbose
-        # By the server, or SQLite's file; and by the event loop, because an asyncio driver's
-        # connection is of one loop, and env.py may run one after the other.
+        # The key is the server, or SQLite's file, and the event loop. A connection of an
+        # asyncio driver belongs to one loop, and env.py may run several, one after another.
         self._sessions: dict[tuple[str, object], Session] = {}
         self._said: set[str] = set()
         self._asked = False
@@ -121,7 +121,7 @@ class Lock:
         """Raise LostError unless every key is held; one question for each server."""
         for (_, loop), session in self._sessions.items():
             if loop not in (None, running_loop()):
-                continue  # its connection can't be asked, and nothing has been in its way
+                continue  # outside of its loop, a connection can't be asked
             try:
                 held = session.holds()
             except Exception as exc:

@@ -161,7 +161,7 @@ class SQLSession(OwnConnection, Session):
         pause(longest, is_async=self._is_async)
 
     def end_migrations(self) -> None:
-        """Where the event loop of the lock's connection has ended, on one more connection."""
+        """End `backends`, with an asyncio driver over one more connection in a new event loop."""
         if not self.backends:
             return
         with contextlib.suppress(Exception):

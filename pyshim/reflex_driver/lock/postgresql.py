@@ -43,7 +43,7 @@ _POOLER_LIMIT = 5.0  # for a third connection, in seconds
 
 _BLOCKER_LIMIT = 5.0  # to connect once more and ask who is in the way, in seconds
 
-# What can't be done to a database, or is done to the lock, while the lock is held from there.
+# Statements that fail, or that end the lock, while the lock is held from the same database.
 _NEEDS_DATABASE_ALONE = re.compile(
     r"\b(CREATE|ALTER|DROP)\s+DATABASE\b|\bpg_terminate_backend\b", re.IGNORECASE
 )
@@ -193,10 +193,10 @@ class PostgreSQLSession(SQLSession):
             raise PoolerError
 
     def take(self, key: str) -> bool:
-        """Two runs that hold it from different databases may both have to try again."""
+        """Try once. Two runs that try from different databases may both have to try again."""
         taken = f"pg_try_advisory_lock({key})"
         if self._readable:
-            # Only then look, so that of two at once at least one sees the other.
+            # The look comes after the lock: of two runs at once at least one sees the other.
             taken = f"""CASE WHEN {taken} THEN
                 CASE WHEN EXISTS (SELECT {_of_holder(key)} AND l.pid <> pg_backend_pid())
                 THEN NOT pg_advisory_unlock({key}) ELSE true END
@@ -209,7 +209,7 @@ class PostgreSQLSession(SQLSession):
         return _holder(self.ask(_holder_query(key))) or NOBODY
 
     def holds(self) -> bool:
-        """A session that is still there has what it has taken."""
+        """The locks are held as long as their session exists."""
         return bool(self.ask("SELECT pg_backend_pid()")[0] == self._pid)
 
     def before(self, statement: str) -> None:

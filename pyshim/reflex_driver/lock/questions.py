@@ -1,4 +1,4 @@
-"""Questions on a connection of which neither SQLAlchemy nor the project hears."""
+"""Questions on a connection that neither SQLAlchemy nor the project notices."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def unnoticed(connection: Connection) -> Iterator[PoolProxiedConnection]:
 
 
 def has_begun(connection: Connection) -> bool:
-    """Whether the server has a transaction of the project's.
+    """Whether a transaction of the project's is open on the server.
 
-    SQLAlchemy begins one before the driver does, which waits for the first statement. A
-    statement past SQLAlchemy begins one that SQLAlchemy has not heard of.
+    SQLAlchemy does not know. Its own transaction begins earlier than the driver's, which
+    begins with the first statement. And a statement that the project gives to the driver
+    itself begins one, too.
     """
     driver: Any = connection.connection.driver_connection
     info = getattr(driver, "info", None)  # psycopg, psycopg2
