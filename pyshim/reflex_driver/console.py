@@ -1,7 +1,8 @@
-"""The console script `reflex-db`, and `python -m reflex_orm`.
+"""The console scripts `reflex-db` and `reflex-orm`, and `python -m reflex_orm`.
 
 The command runs in the Python that it is installed in, as the script `alembic` does. If
 that is not the project's Python, as with pipx or uvx, the process becomes that one.
+`reflex-orm` is there for `uvx reflex-orm`, which runs the script of the package's name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ PROGRAM = "reflex-db"
 def main() -> int:
     """Run the command in sys.argv and return its exit status."""
     _remove_script_directory()
+    program = _program()
     argv = sys.argv[1:]
     completing = argv[:1] == ["__complete"]
     word = argv.pop() if completing and len(argv) > 1 else ""
@@ -28,12 +30,18 @@ def main() -> int:
     if argv[:1] == ["completion"]:
         from . import completion
 
-        return completion.print_script(PROGRAM, argv[1:])
+        return completion.print_script(program, argv[1:])
     if completing:
         from . import completion
 
         argv = ["__complete", str(completion.silence()), word, *argv]
-    return _in_python(python, argv)
+    return _in_python(program, python, argv)
+
+
+def _program() -> str:
+    """The name that the messages give the command: the one that works where they are read."""
+    script = os.path.basename(sys.argv[0]).removesuffix(".exe")
+    return script if script == "reflex-orm" else PROGRAM
 
 
 def _remove_script_directory() -> None:
@@ -74,15 +82,15 @@ def _before_command(argv: list[str]) -> tuple[str, list[str]]:
     return python, rest + argv
 
 
-def _in_python(named: str, argv: list[str]) -> int:
+def _in_python(program: str, named: str, argv: list[str]) -> int:
     from . import project
 
-    problem = project.become(named, PROGRAM, _version(), argv)
+    problem = project.become(named, program, _version(), argv)
     if problem is not None:
         return exits.finish(problem)
     from . import main
 
-    return main(PROGRAM, _version(), "", *argv)
+    return main(program, _version(), "", *argv)
 
 
 def _version() -> str:
