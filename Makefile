@@ -8,6 +8,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 PYTHON ?= python3
 CACHE  := $(CURDIR)/.cache
 LINT   := $(CACHE)/lint
+DOCS   := $(CACHE)/docs
+COVERAGE := $(CACHE)/coverage
 BIN    ?= bin/reflex
 TIMEOUT ?= 45m
 GOTEST   = go test -json -count=1 -timeout $(TIMEOUT)
@@ -15,13 +17,12 @@ REPORT  := go run ./tests/report
 ONE     := ^(TestEveryInterpreter|TestConcurrentRuns|TestLockTimeout)$$
 FUZZTIME ?= 1m
 
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-ACTIONLINT  := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+TOOL        := go tool -modfile=$(CURDIR)/tools/go.mod
 PACKAGES    := ./...
 # examples/service is a module of its own, tested and linted with all the rest
 ALL          = $(filter ./...,$(PACKAGES))
 RUFF        := $(LINT)/bin/ruff
-SCRIPTS     := embedpy tests examples/shop/shop session/testdata # Python outside of pyshim
+SCRIPTS     := docs embedpy tests examples/shop/shop session/testdata # Python outside of pyshim
 
 .PHONY: help
 help: ## list the targets
@@ -73,6 +74,14 @@ bench: ## reflex db beside alembic, session beside pgxpool, test databases: rati
 	go run ./bench -python $(PYTHON)
 	go test ./session ./session/sessiontest -run XXX -bench . -benchtime 2s
 
+.PHONY: coverage
+coverage: ## what the tests of cmd, embedpy, session and pyshim reach; those of ./tests run whole programs
+	mkdir -p $(COVERAGE)
+	REFLEX_TEST_PYTHONS=newest go test -count=1 -timeout $(TIMEOUT) -coverprofile $(COVERAGE)/go \
+		-coverpkg ./cmd/...,./embedpy/...,./session/... ./cmd/... ./embedpy/... ./session/...
+	go tool cover -func $(COVERAGE)/go | tail -1
+	REFLEX_TEST_PYTHONS=newest REFLEX_TEST_COVERAGE=$(COVERAGE) go test -v -count=1 -timeout $(TIMEOUT) -run 'TestReflexORM/.*2.2' ./tests/python
+
 .PHONY: fuzz
 fuzz: ## ParseURL: never panics, leaks nothing, and agrees with SQLAlchemy
 	go test ./session -run XXX -fuzz FuzzParseURL -fuzztime $(FUZZTIME) -parallel 1
@@ -83,12 +92,18 @@ golden: ## ask SQLAlchemy and its drivers again what tests/urls/cases.txt mean
 	go test ./tests/urls -run TestGolden -update
 
 .PHONY: lint
-lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
+lint: lint-go lint-python ## gofmt, go vet, staticcheck; ruff and mypy
+
+.PHONY: lint-go
+lint-go:
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet $(PACKAGES)
-	go run $(STATICCHECK) $(PACKAGES)
-	$(if $(ALL),cd examples/service && go vet ./... && go run $(STATICCHECK) ./...)
-	go run $(ACTIONLINT)
+	$(TOOL) staticcheck $(PACKAGES)
+	$(if $(ALL),cd examples/service && go vet ./... && $(TOOL) staticcheck ./...)
+	$(TOOL) actionlint
+
+.PHONY: lint-python
+lint-python: $(LINT)/done
 	cd pyshim && $(RUFF) check . && $(RUFF) format --check . && $(LINT)/bin/mypy
 	$(RUFF) check --config pyshim/pyproject.toml --ignore D1,BLE $(SCRIPTS)
 	$(RUFF) format --check --config pyshim/pyproject.toml $(SCRIPTS)
@@ -97,6 +112,24 @@ lint: $(LINT)/done ## gofmt, go vet, staticcheck; ruff and mypy
 $(LINT)/done: pyshim/lint-requirements.txt
 	$(PYTHON) -m venv --clear $(LINT)
 	$(LINT)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.PHONY: docs
+docs: $(DOCS)/done ## .cache/docs/site: the pages and the references; a warning is an error
+	$(DOCS)/bin/python docs/reference.py | diff -u docs/reference/command.md - # else: make reference
+	$(DOCS)/bin/sphinx-build --quiet --fail-on-warning --keep-going -E -d $(DOCS)/doctrees docs $(DOCS)/site
+
+.PHONY: reference
+reference: $(DOCS)/done ## docs/reference/command.md: what the help of each command says
+	$(DOCS)/bin/python docs/reference.py > docs/reference/command.md
+
+.PHONY: pictures
+pictures: $(DOCS)/done ## docs/pictures/terminal.svg, from a run of the command
+	go run ./tests/pgtest/run $(DOCS)/bin/python docs/terminal.py
+
+$(DOCS)/done: docs/requirements.txt
+	$(PYTHON) -m venv --clear $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 .PHONY: wheel

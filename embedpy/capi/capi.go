@@ -22,6 +22,8 @@ import "C"
 import (
 	"errors"
 	"unsafe"
+
+	_ "github.com/reflex-dev/reflex-orm/embedpy/header" // says so where Python.h is another one
 )
 
 // Load opens the libpython at path, for the whole process and for good.

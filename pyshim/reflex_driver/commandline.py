@@ -201,6 +201,9 @@ class CommandLine(alembic.config.CommandLine):
                 self._guard,
             ):
                 super().run_cmd(config, options)
+        if options.cmd[0].__name__ == "list_templates" and sys.stderr.isatty():
+            # To a person; the answer on stdout is Alembic's.
+            print(f"{initialize.TEMPLATE} - {initialize.TEMPLATE_HELP}", file=sys.stderr)
 
     def _refused(self, exc: UsageError, argv: Sequence[str]) -> Outcome:
         unknown = re.match(rf"{re.escape(self.parser.prog)}: .*invalid choice: '([^']*)'", str(exc))

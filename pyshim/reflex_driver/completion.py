@@ -276,9 +276,11 @@ class _Completer:
         return [(f"{start}{colon}{name}", text) for name, text in found]
 
     def _templates(self) -> list[Candidate]:
+        from .initialize import TEMPLATE, TEMPLATE_HELP
+
         config, _ = self._config()
         directory = config.get_template_directory()
-        found: list[Candidate] = [("reflex", "knows the models and REFLEX_DB_URL; the default")]
+        found: list[Candidate] = [(TEMPLATE, TEMPLATE_HELP)]
         for name in sorted(os.listdir(directory)):
             with contextlib.suppress(OSError):  # no directory of a template
                 readme = os.path.join(directory, name, "README")

@@ -1,7 +1,8 @@
-"""The console script `reflex-db`, `python -m reflex_orm`, and `reflex db` of the framework.
+"""The scripts `reflex-db` and `reflex-orm`, `python -m reflex_orm`, the framework's `reflex db`.
 
 The command runs in the Python that it is installed in, as the script `alembic` does. If
 that is not the project's Python, as with pipx or uvx, the process becomes that one.
+`reflex-orm` is there for `uvx reflex-orm`, which runs the script of the package's name.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ PROGRAM = "reflex-db"
 
 def main() -> int:
     """Run the command in sys.argv and return its exit status."""
-    return run(PROGRAM, sys.argv[1:])
+    return run(_program(), sys.argv[1:])
 
 
 def run(program: str, argv: list[str]) -> int:
@@ -41,6 +42,12 @@ def run(program: str, argv: list[str]) -> int:
 
         argv = ["__complete", str(completion.silence()), word, *argv]
     return _in_python(program, python, argv)
+
+
+def _program() -> str:
+    """The name that the messages give the command: the one that works where they are read."""
+    script = os.path.basename(sys.argv[0]).removesuffix(".exe")
+    return script if script == "reflex-orm" else PROGRAM
 
 
 def _remove_script_directory() -> None:

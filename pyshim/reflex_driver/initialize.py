@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .models import Models
 
 TEMPLATE = "reflex"
+TEMPLATE_HELP = "knows the models and REFLEX_DB_URL; the default"
 
 _LATER = """\
 # The MetaData that autogenerate compares the database with, or a list of them:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# The pages that README names too.
+SITE = "https://reflex-dev.github.io/reflex-orm/"
+
+
 def commands() -> dict[str, str]:
     """Alembic's commands and ours, each with a line of help.
 
@@ -24,7 +28,10 @@ def commands() -> dict[str, str]:
 
 def whole(program: str) -> str:
     """What `reflex db --help` prints."""
-    listed = "".join(f"  {name:<15} {what}\n" for name, what in commands().items())
+    known = commands()
+    if " " not in program:  # else it is a command of the program around it
+        known["completion"] = "print the script that completes in bash, zsh or fish"
+    listed = "".join(f"  {name:<15} {what}\n" for name, what in known.items())
     return f"""\
 Run Alembic in the project's own Python, on the database that REFLEX_DB_URL names.
 
@@ -39,7 +46,7 @@ so is "{program} help COMMAND".
 
 Options before the command are Alembic's own (-c, -n, -x, --raiseerr, -q), and
 {_listed(options.add_before_command, options.add_traceback, options.add_env_file)}
-Many databases (docs/operations.md). A line of FILE is a URL, a name for the {{}} in
+Many databases. A line of FILE is a URL, a name for the {{}} in
 REFLEX_DB_URL or in an -x, or a name and a URL:
 {_listed(options.add_each)}
 Environment:
@@ -49,7 +56,8 @@ Environment:
   REFLEX_ENV_FILE       files of variables, separated as in PATH, where --env-file names none
   REFLEX_PYTHON         the interpreter
 
-{exits.HELP}"""
+{exits.HELP}
+More: {SITE}"""
 
 
 def _listed(*declarations: Callable[[options.Add], None]) -> str:

@@ -7,6 +7,7 @@
 package python
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -14,6 +15,9 @@ import (
 	"github.com/reflex-dev/reflex-orm/tests/pgtest"
 	"github.com/reflex-dev/reflex-orm/tests/venv"
 )
+
+// envCoverage is a directory for the data of coverage, which `make coverage` reads.
+const envCoverage = "REFLEX_TEST_COVERAGE"
 
 func TestReflexORM(t *testing.T) {
 	var servers []string
@@ -34,10 +38,16 @@ func TestReflexORM(t *testing.T) {
 		}
 		for n, sqlalchemy := range series {
 			t.Run(python.Version+" "+sqlalchemy, func(t *testing.T) {
-				env := venv.Get(t, python, sqlalchemy,
-					"alembic", "psycopg[binary]", "asyncpg", "aiosqlite", "sqlmodel",
-					"flask-sqlalchemy", "python-dotenv", "pytest", "mypy")
+				requirements := []string{sqlalchemy, "alembic", "psycopg[binary]", "asyncpg", "aiosqlite", "sqlmodel",
+					"flask-sqlalchemy", "python-dotenv", "pytest", "mypy"}
 				args := []string{"-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"}
+				coverage := os.Getenv(envCoverage)
+				if coverage != "" {
+					requirements = append(requirements, "coverage")
+					measured := []string{"-m", "coverage", "run", "--data-file=" + filepath.Join(coverage, "python"), "--source=reflex_driver,reflex_orm"}
+					args = append(measured, args...)
+				}
+				env := venv.Get(t, python, requirements...)
 				switch {
 				case i > 0 && i < len(pythons)-1:
 					// The driver's Python is that of the oldest and the newest, where it is
@@ -54,6 +64,15 @@ func TestReflexORM(t *testing.T) {
 					t.Fatalf("%v\n%s", err, out)
 				}
 				t.Logf("%s", out)
+				if coverage != "" {
+					report := exec.Command(env.Bin("python"), "-m", "coverage", "report", "--data-file="+filepath.Join(coverage, "python"))
+					report.Dir = pytest.Dir
+					out, err := report.CombinedOutput()
+					if err != nil {
+						t.Errorf("%v", err)
+					}
+					t.Logf("%s", out)
+				}
 			})
 		}
 	}

@@ -79,7 +79,7 @@ func TestTheWheelHasThePackageAndTheCommand(t *testing.T) {
 		case "METADATA":
 			needs = requirements(t, file)
 		case "entry_points.txt":
-			if text := content(t, file); text != "[console_scripts]\nreflex-db = reflex_driver.console:main\n" {
+			if text := content(t, file); text != "[console_scripts]\nreflex-db = reflex_driver.console:main\nreflex-orm = reflex_driver.console:main\n" {
 				t.Errorf("the wheel brings the commands %s", text)
 			}
 		}
