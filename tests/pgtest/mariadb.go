@@ -57,6 +57,7 @@ func MariaDB(t testing.TB) *MariaDBServer {
 	run := func(args ...string) *process {
 		cmd := exec.Command(binary, append([]string{
 			"--no-defaults", "--datadir=" + data, "--innodb-buffer-pool-size=16M",
+			"--tmpdir=" + dir, // where a server that starts removes another's temporary tables
 			"--innodb-log-file-size=4M", "--innodb-flush-log-at-trx-commit=0",
 		}, args...)...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log

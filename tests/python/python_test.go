@@ -54,7 +54,7 @@ func TestReflexORM(t *testing.T) {
 					// asked; the SQL of a lock and what mypy says are the same on each.
 					args = append(args, "--ignore=tests/driver", "--ignore=tests/test_typing.py")
 				case n > 0 && pythons[0].Minor() == "3.10": // which has run the whole driver on 2.0
-					args = append(args, "--ignore-glob=*/tests/driver/test_[!il]*.py")
+					args = append(args, "--ignore-glob=tests/driver/test_[!il]*.py")
 				}
 				pytest := exec.Command(env.Bin("python"), args...)
 				pytest.Dir = filepath.Join(venv.Root(), "pyshim")
