@@ -32,7 +32,7 @@ _QUIET = (
     ast.Try,
     ast.Pass,
 )
-_QUIET_CALLS = ("init_app", "load_dotenv")
+_QUIET_CALLS = ("Table", "Index", "map_imperatively", "init_app", "load_dotenv")
 
 
 def not_imported(directory: str) -> Iterator[str]:

@@ -264,6 +264,17 @@ def test_several_models(here: Path) -> None:
     assert sorted(tables_of_a_revision(here)) == ["customer", "orders", "people"]
 
 
+def test_plain_tables(here: Path) -> None:
+    text = """
+from sqlalchemy import Column, Integer, MetaData, Table
+metadata = MetaData()
+Table("shelf", metadata, Column("id", Integer, primary_key=True))
+"""
+    write(here, tables=text)
+    assert "tables:metadata has 1 table.\n" in run(here, "init").check().stdout
+    assert tables_of_a_revision(here) == ["shelf"]
+
+
 def test_bases_that_are_found_and_do_not_go_together(here: Path) -> None:
     write(here, one=MODELS, two=MODELS)
     done = run(here, "init").check()
