@@ -207,7 +207,7 @@ func TestWaitingLine(t *testing.T) {
 
 	const width = 60
 	run, _ := onTerminal(t, p.command(t, "upgrade", "head"), width)
-	run.until(t, `(?s)(\rWaiting for another migration: pid.*){3}`)
+	run.until(t, `(?s)(\rWaiting: pid \d+, since \d\d:\d\d:\d\d; \S+ left.*){3}`)
 	holder.signal(t, syscall.SIGKILL)
 	run.wantStatus(t, 0)
 	text := run.stderr.String()

@@ -33,6 +33,22 @@ formatter = generic
 format = %(levelname)s [%(name)s] %(message)s
 `
 
+	listeningEnv = `
+from logging.config import fileConfig
+from alembic import context
+from sqlalchemy import create_engine, event
+fileConfig(context.config.config_file_name)
+engine = create_engine(context.config.get_main_option("sqlalchemy.url"))
+for name in "begin", "commit", "rollback", "savepoint":
+    event.listen(engine, name, lambda *_, name=name: print(name))
+event.listen(engine, "before_cursor_execute", lambda *told: print(told[2]))
+with engine.connect() as connection:
+    context.configure(connection=connection, transaction_per_migration=True,
+        on_version_apply=lambda **told: print("applied", told["heads"], told["step"].up_revision_id))
+    with context.begin_transaction():
+        context.run_migrations()
+`
+
 	plainEnv = `
 import os, sys
 from logging.config import fileConfig
@@ -154,6 +170,13 @@ var driverCases = []parityCase{
 		files: map[string]string{"alembic.ini": plainINI, "alembic/env.py": plainEnv, "alembic/script.py.mako": "",
 			"alembic/versions/aa01.py": lookalikes, "probe.py": `print("postgresql://app:Xy7-Tr0ub4dor@h", type(sys.stdout.write), vars(sys.stdout))`},
 		run: []string{"alembic upgrade head --sql", "alembic upgrade head"},
+	},
+	{
+		// What sums a run up asks the database nothing, and is in no callback's way.
+		name: "callbacks and events",
+		files: map[string]string{"alembic.ini": plainINI, "alembic/env.py": listeningEnv, "alembic/script.py.mako": "",
+			"alembic/versions/aa01.py": lookalikes},
+		run: []string{"alembic upgrade head", "alembic upgrade head", "alembic current", "alembic stamp base", "alembic stamp head"},
 	},
 	{
 		name:  "the process",

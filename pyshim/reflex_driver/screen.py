@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from . import history
+from . import history, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +37,14 @@ def show(
     for number, database in enumerate(databases):
         if number:
             print()
+        columns = width.of(sys.stdout)
         for name, value in _lines(script, database, verbose=verbose):
-            print(f"{name:<10} {_cut(value)}")
+            print(_beside(name) + _fitting(name, value, columns))
         summary, colour, steps = _summary(script, database, program)
-        print(f"{'':<10} {paint(summary, colour)}")
+        print(_beside("") + paint(summary, colour))
         for name, step in _named("Next", steps):
-            print(f"{name:<10} {step}")
+            start = _beside(name)
+            print(start + (width.fold(step, columns, start) if columns else step))
 
 
 def show_briefly(script: ScriptDirectory, databases: list[DatabaseStatus]) -> None:
@@ -71,15 +72,15 @@ def _lines(
     heads = script.get_revisions(script.get_heads())
     limit = None if verbose else _FEW
     shown = [*known[:limit], *heads[:limit], *revisions.pending[:limit]]
-    width = max((len(r.revision) for r in shown), default=0)
-    at = [_row(r, width) for r in known]
-    at += [f"{row:<{width}}  (not of this project)" for row in revisions.unknown]
+    widest = max((width.columns(r.revision) for r in shown), default=0)
+    at = [_row(r, widest) for r in known]
+    at += [f"{width.pad(row, widest)}  (not of this project)" for row in revisions.unknown]
     if not at:
         at = [f"no revision; {_table(database)} {_emptiness(database)}"]
-    head = [_row(r, width) for r in heads] or [
+    head = [_row(r, widest) for r in heads] or [
         f"the project has no revisions in {revisions.none_in}"
     ]
-    pending = [_row(r, width) for r in revisions.pending]
+    pending = [_row(r, widest) for r in revisions.pending]
     for name, rows in (("At", at), ("Head", head), ("Pending", pending)):
         rest = len(rows[limit:]) if limit else 0
         more = [f"and {rest} more (-v shows all)"] if rest else []
@@ -94,10 +95,10 @@ def _named(name: str, values: list[str]) -> Iterator[tuple[str, str]]:
         yield "" if number else name, value
 
 
-def _row(revision: Script, width: int) -> str:
+def _row(revision: Script, widest: int) -> str:
     date = history.created(revision)
     written = f"{date:%Y-%m-%d}  " if date else ""
-    return f"{revision.revision:<{width}}  {written}{history.message(revision)}".rstrip()
+    return f"{width.pad(revision.revision, widest)}  {written}{history.message(revision)}".rstrip()
 
 
 def _table(database: DatabaseStatus) -> str:
@@ -143,9 +144,13 @@ def _summary(
     return summary, colour, steps
 
 
-def _cut(text: str) -> str:
-    """No wider than the terminal, beside the names."""
-    if not sys.stdout.isatty():
-        return text
-    width = (shutil.get_terminal_size().columns or 80) - 11
-    return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
+def _beside(name: str) -> str:
+    return f"{name:<10} "
+
+
+def _fitting(name: str, value: str, columns: int | None) -> str:
+    """No wider than the terminal. What counts of a URL is its end, the database."""
+    if columns is None:
+        return value
+    cut = width.cut_start if name == "Database" else width.cut
+    return cut(value, max(columns - len(_beside(name)), 3))
