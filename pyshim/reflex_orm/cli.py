@@ -2,7 +2,7 @@
 
 ::
 
-    cli.add_command(_LazyCommand("db", "reflex_orm.cli:db", help="...", optional=True))
+    cli.add_command(_LazyCommand("db", "reflex_orm.cli:db", help="..."))
 
 click is the framework's own: nothing else here imports it.
 """

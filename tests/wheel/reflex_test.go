@@ -99,6 +99,9 @@ func move(t *testing.T, env venv.Env) {
 	reflex("init")
 	write(t, module, before)
 	reflex("makemigrations", "--message", "city")
+	if city := read(t, only(t, filepath.Join(project, "alembic", "versions", "*_city.py"))); !strings.Contains(city, "server_default") {
+		t.Errorf("Reflex wrote no server default, as docs/reflex.md says:\n%s", city)
+	}
 	reflex("migrate")
 	sign(t, in, env, "Ada")
 
@@ -139,10 +142,16 @@ count_cities 1
 	if shown := page(t, in, env); shown != want {
 		t.Errorf("the page shows\n%s", shown)
 	}
-	// Reflex's own commands go on working, and see nothing to do.
+	// Reflex's own commands go on working, and see nothing to do: not of a type either,
+	// which our check sees.
 	reflex("makemigrations", "--message", "nothing")
+	write(t, file, strings.Replace(read(t, file), "    text: Mapped[str]", "    text: Mapped[int]", 1))
+	reflex("makemigrations", "--message", "a type")
 	if history := ours("history"); strings.Count(history, "\n") != 3 {
 		t.Errorf("Reflex found something to migrate:\n%s", history)
+	}
+	if check := in.result(t, env.Bin("reflex-db"), "check"); check.status != 1 || !strings.Contains(check.stderr, "modify_type") {
+		t.Errorf("our check of a type: %+v", check)
 	}
 }
 
