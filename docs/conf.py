@@ -26,7 +26,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 nitpicky = True
 nitpick_ignore_regex = [  # the pages of others are not fetched
     ("any", r"sqlalchemy\..*|contextvars|(Async)?Connection"),
-    ("py:class", r"(sqlalchemy|collections)\..*"),
+    ("py:class", r"(sqlalchemy|collections|_options)\..*"),  # the last is private
 ]
 default_role = "any"
 autodoc_member_order = "groupwise"
