@@ -19,14 +19,19 @@ The way through it:
     history, graph  the revisions as data and as a picture
     status          `reflex db status`, with database_status (what is asked) and screen
     guard           around a run: the lock, timeouts, interrupts (hooks says where it listens)
+    course          what the run does to its databases, and the line that sums it up
+    alembic_log     what Alembic logs: hidden, or as JSON
     each            `--each`: the same for many databases, each in a process of its own
     completion      what may come next on the command line, for the shell
     branches        revision files on git's branches: `rebase`, `heads --check`
     blockers        who is in the way of a statement that waits for a lock
     framework       what a Reflex app's rxconfig.py says
+    report          what became of a run, as data: `--json`, and a line of --each's report
     failure         what an exception means to the person at the terminal, with url and
                     refusal (connecting), versions (the files) and installing (packages)
+    stopped         where a failed run has stopped: the revision, the line, the database
     exits           the exit statuses, and the end of a run
+    log, width      our own lines as JSON; how many columns a text takes
     secrets         the run's own passwords, kept out of our messages and off stderr
     internals       the names of other people's internals
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
-from . import log, logs, status
+from . import alembic_log, log, status
 from .blockers import Blockers
 from .hooks import observing
 from .interrupts import Interrupts
@@ -106,9 +106,9 @@ class Guard:
         """env.py has set up its logging, as a rule; Alembic is about to log what it has found."""
         answers = getattr(self._options, "cmd", (None,))[0]
         if getattr(self._options, "quiet", False) or answers is status.status:
-            logs.hide()
+            alembic_log.hide()
         if log.as_json:
-            logs.format_as_json()
+            alembic_log.format_as_json()
 
     def configured(self, context: MigrationContext) -> None:
         """env.py has its connection: lock the database before anything is read from it."""

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import exits, history
+from . import exits, history, options
 from .course import Course
 from .exits import Outcome
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 # Whose `--json` is this module's, by the function that Alembic runs.
 COMMANDS = {"upgrade", "downgrade", "stamp", "check", "current"}
-
-READING = {"check", "current", "status"}  # whose success is no change
 
 
 def add_option(add: Callable[..., None]) -> None:
@@ -99,7 +97,7 @@ def run(command: CommandLine, parsed: argparse.Namespace, signals: Signals) -> O
         "form": history.FORM,
         "command": name,
         "name": parts[0]["name"] if len(parts) == 1 else None,
-        **record(outcome, found, reads=name in READING),
+        **record(outcome, found, reads=name in options.ANSWERING),
     }
     if len(parts) > 1:
         document["databases"] = parts

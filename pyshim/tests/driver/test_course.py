@@ -11,7 +11,7 @@ from reflex_driver.lock import sqlite
 
 from .running import Project
 
-TIME = r"\d+\.\d\d s"
+TIME = r"(\d+\.\d\d? s|\d+m\d*s?)"
 
 LOGGING = """
 import logging
