@@ -22,6 +22,7 @@ The way through it:
     completion      what may come next on the command line, for the shell
     failure         what an exception means to the person at the terminal
     exits           the exit statuses, and the end of a run
+    terminal        whether a stream is a terminal
     secrets         the run's own passwords, kept out of our messages and off stderr
     internals       the names of other people's internals
 

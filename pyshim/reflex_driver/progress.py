@@ -9,6 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from .terminal import is_terminal
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -24,7 +26,7 @@ class Progress:
 
     def __init__(self) -> None:
         with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is closed
-            self._terminal = sys.stderr.isatty()
+            self._terminal = is_terminal(sys.stderr)
         self._last: float | None = None
 
     def __enter__(self) -> None:

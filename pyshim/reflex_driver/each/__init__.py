@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import exits, options
 from ..exits import Outcome
-from ..signals import VERBS
+from ..signals import VERBS, meaning
 from ..usage import UsageError
 from . import databases, preload, work
 from .databases import Database, ListError
@@ -294,6 +294,7 @@ def _not_begun(database: Database) -> dict[str, Any]:
 
 
 def _signalled(number: int) -> Outcome:
+    number = meaning(number)
     verb = VERBS.get(SignalNumber(number), "interrupted")
     return Outcome(exits.SIGNALLED + number, verb, signal=number)
 
@@ -311,10 +312,9 @@ def _death(status: int) -> str:
 
 def _processors() -> int:
     """How many CPUs this process may use, by a container's control group too."""
-    try:
+    count = os.cpu_count() or 1
+    if sys.platform == "linux":
         count = len(os.sched_getaffinity(0))
-    except AttributeError:
-        count = os.cpu_count() or 1
     for quota_file, period_file in (
         ("cpu.max", ""),
         ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"),
