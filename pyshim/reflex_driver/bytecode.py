@@ -18,6 +18,8 @@ import sys
 import zlib
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader, cache_from_source
 
+_LIBRARIES = ("Lib",) if sys.platform == "win32" else ("lib", "lib64")
+
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all the rest
 if TYPE_CHECKING:
     from types import CodeType
@@ -43,7 +45,8 @@ def directory() -> str:
 
     What is in there is executed.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    local = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else ""
+    base = os.environ.get("XDG_CACHE_HOME") or local or os.path.expanduser("~/.cache")
     if not os.path.isabs(base):
         return ""
     path = os.path.realpath(os.path.join(base, "reflex-orm"))
@@ -111,7 +114,7 @@ def _code_in_memory(cache: str, loader: Any, name: str) -> CodeType | None:
 
 def _keep_libraries(cache: str) -> None:
     stdlib = os.path.dirname(os.__file__)
-    roots = {os.path.join(p, d) for p in (sys.prefix, sys.base_prefix) for d in ("lib", "lib64")}
+    roots = {os.path.join(p, d) for p in (sys.prefix, sys.base_prefix) for d in _LIBRARIES}
     libraries = tuple(os.path.join(root, "") for root in roots | {stdlib})
     places = [p for p in sys.path if p == stdlib or p.endswith("-packages")]
     if not sys.dont_write_bytecode and all(os.access(p, os.W_OK) for p in places):

@@ -54,12 +54,13 @@ def _remove_script_directory() -> None:
     """Take away what Python put at the start of sys.path for the script or for -m."""
     if getattr(sys.flags, "safe_path", False) or not sys.path:
         return
-    script = os.path.dirname(os.path.realpath(sys.argv[0]))
+    script = os.path.realpath(sys.argv[0])
+    of_script = (os.path.dirname(script), f"{script}.exe")  # Windows' is an archive
     try:
         here = os.getcwd()
     except OSError:  # it has been removed
         here = ""
-    if sys.path[0] in ("", here) or os.path.realpath(sys.path[0]) == script:
+    if sys.path[0] in ("", here) or os.path.realpath(sys.path[0]) in of_script:
         del sys.path[0]
 
 

@@ -6,12 +6,14 @@ The statuses are a contract; README and the help state it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from . import log, width
+from .terminal import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +135,7 @@ def painted(text: str) -> str:
     """`text` in red, if stderr is a terminal and NO_COLOR asks for nothing else."""
     stream = sys.__stderr__
     with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is closed
-        if stream.isatty() and not os.environ.get("NO_COLOR"):  # type: ignore[union-attr]
+        if is_terminal(stream) and not os.environ.get("NO_COLOR"):
             return f"\x1b[31m{text}\x1b[0m"
     return text
 
@@ -178,6 +180,8 @@ def flush() -> Exception | None:
         try:
             stream.flush()
         except OSError as error:
+            if sys.platform == "win32" and error.errno == errno.EINVAL:
+                error = BrokenPipeError(*error.args)  # as Windows tells it
             failure = error if name == "stdout" else failure
             _discard(stream)
         except Exception:  # noqa: BLE001 - replaced or closed by the project

@@ -164,7 +164,7 @@ def _exited(exc: SystemExit, run: Run) -> Outcome:
 
 def _reader_is_gone() -> bool:
     """Whether what reads our stdout has ended: a BrokenPipeError may be of another pipe."""
-    if not hasattr(select, "poll"):  # Windows can't ask
+    if sys.platform == "win32":  # which can't be asked
         return True
     poll = select.poll()
     poll.register(1, 0)

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import log, width
+from .terminal import is_terminal
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,7 +27,7 @@ class Progress:
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is closed
-            self._terminal = sys.stderr.isatty() and not log.as_json
+            self._terminal = is_terminal(sys.stderr) and not log.as_json
         self._last: float | None = None
 
     def __enter__(self) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 from . import exits
 from .exits import Outcome
 
-_BIN, _NAMES = ("bin", ("python", "python3"))
+_BIN, _NAMES = ("bin", ["python", "python3"])
 if sys.platform == "win32":
-    _BIN, _NAMES = ("Scripts", ("python.exe",))
+    _BIN, _NAMES = ("Scripts", ["python.exe"])
+_EXAMPLE = os.path.join(".venv", _BIN, _NAMES[0])
 
 # Run by the other Python: imports this package from its directory, and nothing else from
 # there. sys.path[0] is the current directory.
@@ -51,14 +52,17 @@ def become(named: str, program: str, version: str, argv: list[str]) -> Outcome |
     source, python = found
     if not os.access(python, os.X_OK):
         message = f"no usable Python: {source}: {python} is not there or may not be run"
-        hint = "name a Python 3.10 or later there, such as .venv/bin/python"
+        hint = f"name a Python 3.10 or later there, such as {_EXAMPLE}"
         return Outcome(exits.ENVIRONMENT, message, hint)
     if _is_this(python):
         return None
     words = [*command(python), program, version, "", *argv]
     if sys.platform == "win32":  # whose exec returns to the shell at once
+        import signal
         import subprocess
 
+        for number in (signal.SIGINT, signal.SIGBREAK):  # the console sends them to both
+            signal.signal(number, signal.SIG_IGN)
         raise SystemExit(subprocess.run(words, check=False).returncode)
     try:
         os.execv(python, words)
@@ -94,7 +98,8 @@ def _find(named: str) -> tuple[str, str] | None:
     while True:
         for name in (".venv", "venv"):
             environment = os.path.join(directory, name)
-            signs = (os.path.join(environment, f) for f in ("pyvenv.cfg", "bin/python"))
+            files = ("pyvenv.cfg", os.path.join(_BIN, _NAMES[0]))
+            signs = (os.path.join(environment, f) for f in files)
             if not any(os.path.lexists(sign) for sign in signs):
                 continue
             reason = _distrust(environment)
@@ -113,7 +118,7 @@ def _interpreter(value: str) -> str:
     """An interpreter, a name on PATH, or the directory of an environment."""
     import shutil
 
-    if os.sep not in value:
+    if not os.path.dirname(value):
         on_path = shutil.which(value)
         if on_path:
             return on_path

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import history, width
+from .terminal import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ GREEN, YELLOW, RED = 32, 33, 31
 
 def colourful() -> bool:
     """Whether stdout is a terminal, and nobody has asked for no colour."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return is_terminal(sys.stdout) and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, colour: int) -> str:

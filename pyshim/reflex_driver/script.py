@@ -18,7 +18,17 @@ NAME = "alembic"
 
 def prepare(arguments: Sequence[str]) -> None:
     """Set sys.argv, sys.path[0], `__main__` and PATH as they are in the script's process."""
-    directory = os.path.dirname(sys.executable)
+    if sys.platform == "win32":
+        import sysconfig
+
+        directory = sysconfig.get_path("scripts")
+        program = os.path.join(directory, f"{NAME}.exe")
+        if os.path.isfile(program):
+            _be_archive(program, arguments)
+            _activate(directory)
+            return
+    else:
+        directory = os.path.dirname(sys.executable)
     script = os.path.join(directory, NAME)
     if _is_python(script):
         if not getattr(sys.flags, "safe_path", False):
@@ -32,6 +42,23 @@ def prepare(arguments: Sequence[str]) -> None:
     main.__loader__ = SourceFileLoader("__main__", script)
     main.__spec__ = None  # of `python -m`
     _activate(directory)
+
+
+def _be_archive(program: str, arguments: Sequence[str]) -> None:
+    """The same for a program of Windows, as pip makes it: Python runs an archive that is in it."""
+    sys.argv[:] = [program.removesuffix(".exe"), *arguments]
+    sys.orig_argv[:] = [sys.executable, program, *arguments]
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path.insert(0, program)
+    from zipimport import ZipImportError, zipimporter
+
+    try:
+        spec = zipimporter(program).find_spec("__main__")
+    except ZipImportError:  # another program of that name
+        return
+    if spec is not None:
+        main = sys.modules["__main__"]
+        main.__file__, main.__loader__, main.__spec__ = spec.origin, spec.loader, spec
 
 
 def _is_python(script: str) -> bool:

@@ -79,10 +79,10 @@ def has_secret(url: str) -> bool:
 
 def dump_no_core() -> None:
     """Keep the kernel from writing this process's memory, with a password, to a file."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return
+    import resource
+
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # lowering is always allowed
 

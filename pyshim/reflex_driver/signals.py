@@ -40,6 +40,11 @@ VERBS = {getattr(signal, n): verb for n, verb in _NAMES.items() if hasattr(signa
 """What each signal that ends a run does to it."""
 
 
+def meaning(number: int) -> int:
+    """The signal as which `number` ends a run: Windows' SIGBREAK (a console's end) as SIGTERM."""
+    return signal.SIGTERM if number == getattr(signal, "SIGBREAK", None) else number
+
+
 _set_wakeup_fd = signal.set_wakeup_fd
 
 
@@ -122,8 +127,8 @@ class Signals:
 
     def _heard(self, number: int) -> None:
         if self.first:
-            os._exit(exits.SIGNALLED + number)
-        self.first = number
+            os._exit(exits.SIGNALLED + meaning(number))
+        self.first = meaning(number)
         if self.on_first is not None:
             _thread.start_new_thread(self.on_first, ())
 
@@ -135,6 +140,7 @@ class Signals:
         beside the loop the exception is raised: SQLAlchemy runs the program's own code
         there (AsyncConnection.run_sync), and a cancelled task does not end it.
         """
+        number = meaning(number)
         if os.getpid() == self._process:
             self.raised = number
         error = (
@@ -161,9 +167,13 @@ class Signals:
     # parent's handler would unwind the parent's stack.
 
     def _before_fork(self) -> None:
+        if sys.platform == "win32":  # never called there
+            raise NotImplementedError
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
 
     def _after_fork(self) -> None:
+        if sys.platform == "win32":  # never called there
+            raise NotImplementedError
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def _after_fork_in_child(self) -> None:
@@ -179,7 +189,8 @@ class Signals:
 def _pipe() -> tuple[int, int]:
     """A pipe whose write end does not wait, as a signal handler needs it."""
     read, write = os.pipe()
-    os.set_blocking(write, False)
+    if sys.platform != "win32":  # where Python wants none of it, and 3.11 can't
+        os.set_blocking(write, False)
     return out_of_the_way(read), out_of_the_way(write)
 
 
@@ -188,12 +199,14 @@ def out_of_the_way(descriptor: int) -> int:
 
     The project may count on its first file being number 3. No other program inherits it.
     """
-    try:
-        import fcntl
+    if sys.platform == "win32":
+        return descriptor
+    import fcntl
 
+    try:
         least = max(min(os.sysconf("SC_OPEN_MAX"), 4096) - 64, 3)
         moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, least)
-    except (ImportError, OSError):  # Windows; no number is free there
+    except OSError:  # no number is free there
         return descriptor
     os.close(descriptor)
     return moved

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/gofrs/flock"
 )
@@ -89,10 +88,10 @@ func fromWheel() (string, error) {
 
 // within is bin, or a copy of it in dir, where the owner can't reach bin: .cache may
 // lie in a home that only its user enters.
-func within(dir, bin string, owner *syscall.Credential) (string, error) {
+func within(dir, bin string, owner *account) (string, error) {
 	version := exec.Command(filepath.Join(bin, "postgres"), "--version")
 	version.Dir = "/"
-	version.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
+	version.SysProcAttr = attributes(owner)
 	err := version.Run()
 	if !errors.Is(err, fs.ErrPermission) {
 		return bin, err

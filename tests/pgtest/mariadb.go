@@ -42,7 +42,7 @@ func MariaDB(t testing.TB) *MariaDBServer {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	var owner *syscall.Credential
+	var owner *account
 	if os.Geteuid() == 0 { // which MariaDB refuses to run as
 		if owner, err = unprivileged(); err != nil {
 			t.Fatal(err)
@@ -61,7 +61,7 @@ func MariaDB(t testing.TB) *MariaDBServer {
 			"--innodb-log-file-size=4M", "--innodb-flush-log-at-trx-commit=0",
 		}, args...)...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner, Setpgid: true}
+		cmd.SysProcAttr = attributes(owner)
 		if args[0] == "--bootstrap" {
 			cmd.Stdin = bytes.NewReader(systemTables(t))
 		}

@@ -57,7 +57,7 @@ pool_mode = %s
 	log := &bytes.Buffer{}
 	cmd := exec.Command(binary, file)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Setpgid: true}
+	cmd.SysProcAttr = attributes(s.owner)
 	process, err := spawn(cmd)
 	if err != nil {
 		t.Fatal(err)

@@ -47,7 +47,7 @@ type Server struct {
 	Data   string // its data directory
 
 	bin     string
-	owner   *syscall.Credential
+	owner   *account
 	process *process
 	log     *bytes.Buffer
 	args    []string
@@ -333,13 +333,13 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.bin, name), args...)
 	cmd.Dir = filepath.Dir(s.Data)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Setpgid: true}
+	cmd.SysProcAttr = attributes(s.owner)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	return cmd
 }
 
 // unprivileged is a user to run PostgreSQL as.
-func unprivileged() (*syscall.Credential, error) {
+func unprivileged() (*account, error) {
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
 		if err != nil {
@@ -347,7 +347,7 @@ func unprivileged() (*syscall.Credential, error) {
 		}
 		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
 		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		return &account{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
 	return nil, errors.New("PostgreSQL can't run as root, and there is no user postgres or nobody")
 }

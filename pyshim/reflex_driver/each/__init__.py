@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from .. import configuration, exits, options, report
 from ..exits import Outcome
 from ..pyproject import ProjectError
-from ..signals import VERBS
+from ..signals import VERBS, meaning
 from ..usage import UsageError
 from . import databases, preload, work
 from .databases import Database, ListError
@@ -301,6 +301,7 @@ def _not_begun(database: Database) -> dict[str, Any]:
 
 
 def _signalled(number: int) -> Outcome:
+    number = meaning(number)
     verb = VERBS.get(SignalNumber(number), "interrupted")
     return Outcome(exits.SIGNALLED + number, verb, signal=number)
 
@@ -318,10 +319,9 @@ def _death(status: int) -> str:
 
 def _processors() -> int:
     """How many CPUs this process may use. The limit of a container counts."""
-    try:
+    count = os.cpu_count() or 1
+    if sys.platform == "linux":
         count = len(os.sched_getaffinity(0))
-    except AttributeError:
-        count = os.cpu_count() or 1
     for quota_file, period_file in (
         ("cpu.max", ""),
         ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"),

@@ -23,7 +23,8 @@ class Report:
     def __init__(self, path: str) -> None:
         self.error = ""  # the first of writing
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+            self._descriptor = os.open(path, flags, 0o600)
         except OSError as exc:
             raise UsageError(f"--report: {exits.reason(exc)}") from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import itertools
 import json
 import os
 import selectors
@@ -49,7 +50,7 @@ class Ended:
 class _Process:
     pid: int
     popen: subprocess.Popen[bytes] | None = None  # if it is not a fork
-    answer_file: str = ""
+    files: dict[str, str] = field(default_factory=dict)  # then: what `printed` is for a fork
     printed: dict[str, bytearray] = field(default_factory=dict)  # stdout, stderr and the answer
     cut: set[str] = field(default_factory=set)
 
@@ -57,6 +58,8 @@ class _Process:
         """Its status, once it has ended."""
         if self.popen is not None:
             return self.popen.poll()
+        if sys.platform == "win32":  # never called there
+            raise NotImplementedError
         ended, status = os.waitpid(self.pid, os.WNOHANG)
         return os.waitstatus_to_exitcode(status) if ended else None
 
@@ -68,19 +71,31 @@ class _Process:
             self.cut.add(stream)
 
     def text(self, stream: str) -> str:
+        if self.files:
+            self._take_file(stream)
         text = self.printed.get(stream, b"").decode(errors="backslashreplace")
         return ("[...]\n" if stream in self.cut else "") + text
 
     def answer(self) -> dict[str, Any] | None:
-        text: bytes | bytearray = self.printed.get("answer", b"")
-        if self.answer_file:
-            with contextlib.suppress(OSError):
-                text = Path(self.answer_file).read_bytes()
+        if self.files:
+            self._take_file("answer")
         try:
-            found: dict[str, Any] = json.loads(text)
+            found: dict[str, Any] = json.loads(self.printed.get("answer", b""))
         except ValueError:
             return None
         return found
+
+    def _take_file(self, stream: str) -> None:
+        """Take the end of what is in a stream's file, and remove that."""
+        with contextlib.suppress(OSError):  # there is no answer; a child of its own has it open
+            with open(self.files[stream], "rb") as file:
+                if stream != "answer" and file.seek(0, os.SEEK_END) > 2 * KEPT:
+                    file.seek(-KEPT, os.SEEK_END)
+                    self.cut.add(stream)
+                else:
+                    file.seek(0)
+                self.printed[stream] = bytearray(file.read())
+            os.unlink(self.files[stream])
 
 
 class Processes:
@@ -95,7 +110,8 @@ class Processes:
         self._handlers: dict[int, Any] = {}
         self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
         self._waker, self._wakes = socket.socketpair()
-        self._directory: Path | None = None  # of sources and answers, where nothing forks
+        self._directory: Path | None = None  # where nothing forks: sources, and _Process.files
+        self._numbers = itertools.count()
         self._cleaning = contextlib.ExitStack()
         self.forks = (
             hasattr(os, "fork") and sys.platform != "darwin" and threading.active_count() == 1
@@ -159,8 +175,8 @@ class Processes:
             with contextlib.suppress(OSError):  # it has ended
                 if process.popen is None:
                     os.kill(process.pid, number)
-                else:
-                    process.popen.send_signal(number)
+                elif process.popen.stdin is not None:
+                    os.write(process.popen.stdin.fileno(), bytes([number]))  # see spawned.py
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._received.append(number)
@@ -197,11 +213,15 @@ class Processes:
                     os.close(key.fd)
 
     def _listen(self, process: _Process, streams: dict[str, int]) -> None:
+        if sys.platform == "win32":  # never called there
+            raise NotImplementedError
         for name, descriptor in streams.items():
             os.set_blocking(descriptor, False)
             self._selector.register(descriptor, selectors.EVENT_READ, (process, name))
 
     def _fork(self, job: Job, work: Callable[[Job, int], int]) -> _Process:
+        if sys.platform == "win32":  # never called there
+            raise NotImplementedError
         pipes = {name: os.pipe() for name in ("stdout", "stderr", "answer")}
         exits.flush()
         pid = os.fork()
@@ -223,6 +243,8 @@ class Processes:
 
     def _become_child(self, pipes: dict[str, tuple[int, int]]) -> int:
         """Make this process what a program is that was started for itself."""
+        if sys.platform == "win32":  # never called there
+            raise NotImplementedError
         os.setpgid(0, 0)  # what a terminal sends to its foreground is the parent's to pass on
         self._restore_signals()
         null = os.open(os.devnull, os.O_RDWR)
@@ -236,9 +258,10 @@ class Processes:
         close += [pipes[name][1] for name in ("stdout", "stderr")]
         for descriptor in close:
             os.close(descriptor)
-        for stream in (sys.stdout, sys.stderr):
+        streams: list[Any] = [sys.stdout, sys.stderr]
+        for stream in streams:
             with contextlib.suppress(AttributeError, ValueError):  # there is none
-                stream.reconfigure(line_buffering=stream is sys.stderr)  # type: ignore[union-attr]
+                stream.reconfigure(line_buffering=stream is sys.stderr)
         _thread.start_new_thread(_end_with_parent, (parent,))
         return answer
 
@@ -248,32 +271,43 @@ class Processes:
 
     def _spawn(self, job: Job) -> _Process:
         if self._directory is None:
-            path = self._cleaning.enter_context(tempfile.TemporaryDirectory(prefix="reflex-db-"))
+            path = self._cleaning.enter_context(
+                tempfile.TemporaryDirectory(prefix="reflex-db-", ignore_cleanup_errors=True)
+            )
             self._directory = Path(path)
         from .. import project
 
-        answer = tempfile.mktemp(dir=self._directory)  # the directory is private
+        # Files, because Windows can't wait for several pipes; the directory is private.
+        number = str(next(self._numbers))
+        files = {
+            name: str(self._directory / f"{number}.{name}")
+            for name in ("stdout", "stderr", "answer")
+        }
         words = project.command(sys.executable, self._directory)
-        popen = subprocess.Popen(
-            [*words, self._program, self._version, "", "__database"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=hasattr(os, "setsid"),
-        )
+        with open(files["stdout"], "wb") as stdout, open(files["stderr"], "wb") as stderr:
+            popen = subprocess.Popen(
+                [*words, self._program, self._version, "", "__database"],
+                stdin=subprocess.PIPE,
+                stdout=stdout,
+                stderr=stderr,
+                # What a terminal sends to its foreground is the parent's to pass on.
+                start_new_session=hasattr(os, "setsid"),
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
         assert popen.stdin is not None
-        assert popen.stdout is not None
-        assert popen.stderr is not None
-        with contextlib.suppress(OSError), popen.stdin as stdin:
-            stdin.write(json.dumps({"job": job, "answer": answer}).encode())
-        process = _Process(popen.pid, popen, answer)
-        self._listen(
-            process,
-            {"stdout": os.dup(popen.stdout.fileno()), "stderr": os.dup(popen.stderr.fileno())},
-        )
-        popen.stdout.close()
-        popen.stderr.close()
-        return process
+        with contextlib.suppress(OSError):  # it has ended
+            told = json.dumps({"job": job, "answer": files["answer"]}).encode()
+            popen.stdin.write(told + b"\n")
+            popen.stdin.flush()
+        if not hasattr(signal, "SIGCHLD"):
+            _thread.start_new_thread(self._tell_end, (popen,))
+        return _Process(popen.pid, popen, files)
+
+    def _tell_end(self, popen: subprocess.Popen[bytes]) -> None:
+        """Do what SIGCHLD does where it is."""
+        popen.wait()
+        with contextlib.suppress(OSError):  # the run is over; or it is awake already
+            self._waker.send(b"\0")
 
 
 def _end_with_parent(descriptor: int) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from .. import exits, log, report
 from ..exits import Outcome
 from ..progress import Progress
+from ..terminal import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,7 +179,7 @@ def _document(answer: str) -> Any:
 def _is_terminal(stream: TextIO | None) -> bool:
     """Whether a line can be renewed in place there."""
     try:
-        return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+        return is_terminal(stream) and os.environ.get("TERM") != "dumb"
     except ValueError:  # it is closed
         return False
 

@@ -8,7 +8,7 @@
     errors      why there is no lock, and what to do about it
     postgresql  advisory locks
     mysql       GET_LOCK, of MySQL and MariaDB
-    sqlite      a byte of the database file
+    sqlite      a byte of the database file; windows: the same there
 
 The project's own Engine opens a lock's connection, so it goes where the migration goes,
 however env.py has set that up. It is not the migration's, which env.py may close and open as

@@ -8,7 +8,7 @@ holds (https://www.sqlite.org/howtocorrupt.html, section 2.2).
 
 It covers this machine, and on NFS those that mount the file with locks. Where
 the file system has no locks the run goes on, and says so: SQLite keeps its
-writers apart by the same means, so it has none there either.
+writers apart by the same means, so it has none there either. Windows: windows.py.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from .errors import NoLockError
 from .protocol import Holder, Place, Session
 from .questions import version_schema
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    from . import windows
+else:
     import fcntl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
 
@@ -73,12 +77,10 @@ class SQLiteSession(Session):
 
     def __init__(self, file: str) -> None:
         super().__init__()
-        if _SET_LOCK is None:
-            raise NoLockError(f"{sys.platform} has no locks that SQLite would not notice")
         self._file = file
-        self._descriptor: int | None = None
+        self._descriptor: int | None = None  # on Windows a handle
         try:
-            self._descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+            self._descriptor = _open(file)
         except PermissionError:
             pass  # nor can a migration write it
         except OSError as exc:
@@ -86,11 +88,11 @@ class SQLiteSession(Session):
                 raise NoLockError(str(exc)) from exc
 
     def take(self, key: str) -> bool:  # noqa: ARG002
-        return self._call(_SET_LOCK, fcntl.F_WRLCK) is not None
+        return self._ask(_take)
 
     def free(self) -> bool:
         """Whether nobody else holds the lock, which is not taken for the question."""
-        return self._call(_GET_LOCK, fcntl.F_WRLCK) == fcntl.F_UNLCK
+        return self._ask(_is_free)
 
     def holder(self, key: str) -> Holder:  # noqa: ARG002
         return _HOLDER
@@ -102,16 +104,49 @@ class SQLiteSession(Session):
         if self._descriptor is not None:
             make_harmless({self._descriptor})
 
-    def _call(self, command: int | None, kind: int) -> int | None:
-        """Do fcntl(2) and return the kind that it answers with; None where another has the lock."""
-        if self._descriptor is None or command is None:
-            return fcntl.F_UNLCK
+    def _ask(self, question: Callable[[int], bool]) -> bool:
+        if self._descriptor is None:
+            return True
         try:
-            answer = fcntl.fcntl(self._descriptor, command, _FLOCK.pack(*_flock(kind)))
+            return question(self._descriptor)
+        except OSError as exc:
+            raise NoLockError(f"the file system of {self._file} has no locks ({exc})") from exc
+
+
+if sys.platform == "win32":
+
+    def _open(file: str) -> int:
+        return windows.open_file(file)
+
+    def _take(handle: int) -> bool:
+        return windows.take(handle, _BYTE)
+
+    def _is_free(handle: int) -> bool:
+        return windows.is_free(handle, _BYTE)
+
+else:
+
+    def _open(file: str) -> int:
+        if _SET_LOCK is None:
+            raise NoLockError(f"{sys.platform} has no locks that SQLite would not notice")
+        return os.open(file, os.O_RDWR | os.O_CLOEXEC)
+
+    def _take(descriptor: int) -> bool:
+        return _call(descriptor, _SET_LOCK) is not None
+
+    def _is_free(descriptor: int) -> bool:
+        return _call(descriptor, _GET_LOCK) == fcntl.F_UNLCK
+
+    def _call(descriptor: int, command: int | None, kind: int = fcntl.F_WRLCK) -> int | None:
+        """Do fcntl(2) and return the kind that it answers with; None where another has the lock."""
+        assert command is not None  # else nothing is opened
+        flock = _FLOCK.pack(*_flock(kind))
+        try:
+            answer = fcntl.fcntl(descriptor, command, flock)
         except OSError as exc:
             if exc.errno in (errno.EAGAIN, errno.EACCES):
                 return None
-            raise NoLockError(f"the file system of {self._file} has no locks ({exc})") from exc
+            raise
         return int(_FLOCK.unpack(answer)[3 if _DARWIN else 0])
 
 

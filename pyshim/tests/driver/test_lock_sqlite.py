@@ -133,5 +133,6 @@ def test_asking_for_the_holder_keeps_nobody_out(tmp_path: Path) -> None:
         os._exit(0)
     while os.waitpid(asking, os.WNOHANG) == (0, 0):
         assert session.take("")
-        session._call(sqlite._SET_LOCK, fcntl.F_UNLCK)
+        assert session._descriptor is not None
+        sqlite._call(session._descriptor, sqlite._SET_LOCK, fcntl.F_UNLCK)
     session.abandon()
