@@ -22,7 +22,7 @@ PACKAGES    := ./...
 # examples/service is a module of its own, tested and linted with all the rest
 ALL          = $(filter ./...,$(PACKAGES))
 RUFF        := $(LINT)/bin/ruff
-SCRIPTS     := docs embedpy tests examples/shop/shop session/testdata # Python outside of pyshim
+SCRIPTS     := $(wildcard docs/*.py) embedpy tests examples/shop/shop session/testdata # Python outside of pyshim
 
 .PHONY: help
 help: ## list the targets
