@@ -71,7 +71,7 @@ soak: ## kill 200 upgrades at random moments and finish each; interrupt 300
 
 .PHONY: bench
 bench: ## reflex db beside alembic, session beside pgxpool, test databases: ratios of one run
-	go run ./bench -python $(PYTHON)
+	go run ./bench -python $(PYTHON) -svg docs/pictures/bench.svg
 	go test ./session ./session/sessiontest -run XXX -bench . -benchtime 2s
 
 .PHONY: coverage
@@ -118,6 +118,7 @@ $(LINT)/done: pyshim/lint-requirements.txt
 docs: $(DOCS)/done ## .cache/docs/site: the pages and the references; a warning is an error
 	$(DOCS)/bin/python docs/reference.py | diff -u docs/reference/command.md - # else: make reference
 	$(DOCS)/bin/sphinx-build --quiet --fail-on-warning --keep-going -E -d $(DOCS)/doctrees docs $(DOCS)/site
+	! grep -rlF '$(CURDIR)' $(DOCS)/site # no path of a machine
 
 .PHONY: reference
 reference: $(DOCS)/done ## docs/reference/command.md: what the help of each command says

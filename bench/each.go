@@ -62,6 +62,7 @@ func (b bench) each(dir string, databases, upToDate int) error {
 	fmt.Fprintln(table, "databases\trevisions\tway\tseconds\tof the loop\t")
 	run := func(count, revisions int, list func(way int) (string, error)) error {
 		loop := 0.0
+		plotted := group{Title: fmt.Sprintf("upgrade head, PostgreSQL, %d databases, %d revisions to run in each", count, revisions)}
 		for i, way := range ways {
 			file, err := list(i)
 			if err != nil {
@@ -76,8 +77,10 @@ func (b bench) each(dir string, databases, upToDate int) error {
 			if i == 0 {
 				loop = used.wall.Seconds()
 			}
+			plotted.Bars = append(plotted.Bars, bar{way.name, used.wall.Seconds() / loop, fmt.Sprintf("1/%.1f", loop/used.wall.Seconds())})
 			fmt.Fprintf(table, "%d\t%d\t%s\t%.1f\t1/%.1f\t\n", count, revisions, way.name, used.wall.Seconds(), loop/used.wall.Seconds())
 		}
+		b.plot.Groups = append(b.plot.Groups, plotted)
 		return table.Flush()
 	}
 	err = run(databases, 20, func(way int) (string, error) {

@@ -1,7 +1,7 @@
 // Command bench compares `reflex db` with the alembic command of the same
 // environment, in one run on one machine:
 //
-//	go run ./bench [-pairs 12] [-most 2000] [-databases 100] [-python python3]
+//	go run ./bench [-pairs 12] [-most 2000] [-databases 100] [-python python3] [-svg docs/pictures/bench.svg]
 //
 // The ways to start it take turns, A B C A B C, so that what else the machine does falls
 // on all. Wall and CPU are medians of the ratios within a turn; memory is the peak of the
@@ -40,14 +40,15 @@ func main() {
 	most := flag.Int("most", 2000, "leave out projects with more `revisions`")
 	python := flag.String("python", "python3", "the `interpreter` to make the environment with")
 	databases := flag.Int("databases", 100, "`databases` for --each; three times as many that are up to date")
+	svg := flag.String("svg", "", "draw the times into this `file`")
 	flag.Parse()
-	if err := run(*pairs, *most, *databases, *python); err != nil {
+	if err := run(*pairs, *most, *databases, *python, *svg); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(pairs, most, databases int, python string) error {
+func run(pairs, most, databases int, python, svg string) error {
 	root, err := output("go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return err
@@ -66,6 +67,7 @@ func run(pairs, most, databases int, python string) error {
 		alembic: filepath.Join(env, "bin", "alembic"),
 		env: append(clean(os.Environ()), "VIRTUAL_ENV="+env, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
 			"REFLEX_DB_URL=sqlite:///app.db"),
+		plot: &plot{},
 	}
 	build := exec.Command("go", "build", "-o", b.reflex, "./cmd/reflex")
 	build.Dir = root
@@ -79,9 +81,9 @@ func run(pairs, most, databases int, python string) error {
 		return err
 	}
 	b.ways = []way{
-		{"embedded", []string{b.reflex, "db"}},
-		{"become", []string{"sh", "-c", `ulimit -v 3900000; exec "$0" db "$@"`, b.reflex}},
-		{"console", []string{console}},
+		{"embedded", "reflex db", []string{b.reflex, "db"}},
+		{"become", "reflex db, as Python", []string{"sh", "-c", `ulimit -v 3900000; exec "$0" db "$@"`, b.reflex}},
+		{"console", "reflex-db", []string{console}},
 	}
 	if err := b.compareAll(dir, pairs, most); err != nil {
 		return err
@@ -95,19 +97,30 @@ func run(pairs, most, databases int, python string) error {
 	if err := b.withoutPython(dir); err != nil {
 		return err
 	}
-	return b.each(dir, databases, 3*databases)
+	if err := b.each(dir, databases, 3*databases); err != nil || svg == "" {
+		return err
+	}
+	b.plot.Machine = fmt.Sprintf("Time beside alembic in the same turn, %s of %d CPUs, Python %s, %s",
+		runtime.GOOS, runtime.NumCPU(), filepath.Base(env), strings.Join(requirements[:1], ", "))
+	file, err := os.Create(svg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(b.plot.draw(file), file.Close())
 }
 
 type bench struct {
 	reflex, alembic string
 	env             []string // of what is measured
 	ways            []way
+	plot            *plot
 }
 
 // way is a way to start the command: the words before Alembic's.
 type way struct {
-	name string
-	argv []string
+	name  string
+	label string // in the plot
+	argv  []string
 }
 
 // consoleScript is what pip makes of the Python package's script. With "become", a limit of
@@ -174,9 +187,15 @@ func (b bench) compare(table *tabwriter.Writer, project string, revisions int, a
 			more[way.name] = append(more[way.name], ours.peak-plain.peak)
 		}
 	}
+	plotted := group{fmt.Sprintf("%s, SQLite, %d revisions that are applied", strings.Join(args, " "), revisions), []bar{{"alembic", 1, "1"}}}
 	for _, way := range b.ways {
+		ratio := median(wall[way.name])
+		plotted.Bars = append(plotted.Bars, bar{way.label, ratio, fmt.Sprintf("%.2f", ratio)})
 		fmt.Fprintf(table, "%d\t%s\t%d\t%.0f\t%s\t%.0f\t%.2f\t%.2f\t%+.1f\t\n", revisions, strings.Join(args, " "), turns,
 			median(alembic), way.name, median(walls[way.name]), median(wall[way.name]), median(cpu[way.name]), median(more[way.name]))
+	}
+	if slices.Equal(args, []string{"upgrade", "head"}) {
+		b.plot.Groups = append(b.plot.Groups, plotted)
 	}
 	return nil
 }
