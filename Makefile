@@ -60,6 +60,22 @@ test-console: ## the tests of the command, started by the Python package's scrip
 test-arm64: $(CACHE)/build/done ## the command for arm64 in Debian's Python for it, under qemu-user
 	go run ./tests/pgtest/run bash tests/arm64/test.sh $(CACHE)
 
+# In an environment's directory; Windows has its own name for it.
+EXECUTABLES  := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+SYSTEMS       = $(CACHE)/systems/$(EXECUTABLES)/python
+WITH_POSTGRES = $(if $(filter Windows_NT,$(OS)),,go run ./tests/pgtest/run)
+
+.PHONY: test-wheel
+test-wheel: wheel ## the installed wheel on this system: SQLite, PostgreSQL (not on Windows), interrupts, --each
+	$(PYTHON) -m venv --clear $(CACHE)/systems
+	$(SYSTEMS) -m pip install --quiet --disable-pip-version-check \
+		dist/*.whl aiosqlite asyncpg 'psycopg[binary]' psycopg2-binary pytest
+	$(WITH_POSTGRES) $(SYSTEMS) -m pytest -rs tests/systems
+
+.PHONY: test-windows
+test-windows: wheel ## the same in Windows' CPython under wine, with PostgreSQL
+	go run ./tests/windows $(CACHE)/build/bin/python dist/*.whl
+
 .PHONY: test-alembic
 test-alembic: ## Alembic's own tests in the embedded interpreter, on every interpreter found
 	REFLEX_TEST_FULL=1 go test -v -count=1 -timeout $(TIMEOUT) ./tests/alembicsuite
@@ -98,6 +114,8 @@ lint: lint-go lint-python ## gofmt, go vet, staticcheck; ruff and mypy
 lint-go:
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	go vet $(PACKAGES)
+	GOOS=darwin go vet ./session/...
+	GOOS=windows go vet ./session/...
 	$(TOOL) staticcheck $(PACKAGES)
 	$(if $(ALL),cd examples/service && go vet ./... && $(TOOL) staticcheck ./...)
 	$(TOOL) actionlint
@@ -108,6 +126,8 @@ lint-python: $(LINT)/done
 	$(RUFF) check --config pyshim/pyproject.toml --ignore D1,BLE $(SCRIPTS)
 	$(RUFF) format --check --config pyshim/pyproject.toml $(SCRIPTS)
 	cd pyshim && $(LINT)/bin/mypy ../embedpy/bootstrap.py ../embedpy/probe.py
+	cd pyshim && $(LINT)/bin/mypy --platform win32 reflex_driver reflex_orm
+	cd pyshim && $(LINT)/bin/mypy --platform darwin reflex_driver reflex_orm
 
 $(LINT)/done: pyshim/lint-requirements.txt
 	$(PYTHON) -m venv --clear $(LINT)
@@ -136,7 +156,7 @@ $(DOCS)/done: docs/requirements.txt
 .PHONY: wheel
 wheel: $(CACHE)/build/done ## dist/: the Python package, for every system, and its sdist
 	rm -rf dist
-	$(CACHE)/build/bin/python -m build --outdir dist pyshim
+	$(CACHE)/build/$(EXECUTABLES)/python -m build --outdir dist pyshim
 
 # zig is a C compiler with every version of glibc in it.
 .PHONY: binaries
@@ -157,7 +177,7 @@ release: wheel binaries ## dist/: all that is published, with checksums
 
 $(CACHE)/build/done: Makefile
 	$(PYTHON) -m venv --clear $(CACHE)/build
-	$(CACHE)/build/bin/python -m pip install --quiet --disable-pip-version-check build ziglang==0.17.1
+	$(CACHE)/build/$(EXECUTABLES)/python -m pip install --quiet --disable-pip-version-check build ziglang==0.17.1
 	touch $@
 
 .PHONY: clean

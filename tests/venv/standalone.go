@@ -71,15 +71,48 @@ func standalone(withLibrary bool) (string, error) {
 	return python, os.WriteFile(done, nil, 0o644)
 }
 
-func unpackStandalone(dir string, withLibrary bool) error {
+// UnpackWindows puts Windows' Python of the same module into dir, and beside it its pip as
+// pip.whl. _wmi.pyd is left out, which ends the process under wine 8.
+func UnpackWindows(dir string) error {
+	module, err := downloadStandalone()
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(module, "python", "internal", "data", "windows-amd64")
+	err = eachFile(data, func(file packed) error {
+		if filepath.Base(file.Name) == "_wmi.pyd" {
+			return nil
+		}
+		return file.unpack(data, filepath.Join(dir, file.Name))
+	})
+	if err != nil {
+		return err
+	}
+	name, err := zipPip(filepath.Join(module, "pip", "internal", "data"), dir)
+	if err != nil {
+		return err
+	}
+	return os.Rename(name, filepath.Join(dir, "pip.whl"))
+}
+
+// downloadStandalone returns the directory of standaloneModule.
+func downloadStandalone() (string, error) {
 	download := exec.Command("go", "mod", "download", "-json", standaloneModule)
 	download.Dir = os.TempDir() // outside of every module
 	out, err := download.Output()
 	var module struct{ Dir, Error string }
 	if jsonErr := json.Unmarshal(out, &module); jsonErr != nil || module.Error != "" || err != nil {
-		return fmt.Errorf("go mod download: %v: %s", err, module.Error)
+		return "", fmt.Errorf("go mod download: %v: %s", err, module.Error)
 	}
-	data := filepath.Join(module.Dir, "python", "internal", "data", runtime.GOOS+"-"+runtime.GOARCH)
+	return module.Dir, nil
+}
+
+func unpackStandalone(dir string, withLibrary bool) error {
+	module, err := downloadStandalone()
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(module, "python", "internal", "data", runtime.GOOS+"-"+runtime.GOARCH)
 	if _, err := os.Stat(data); err != nil {
 		return fmt.Errorf("there is none for %s/%s", runtime.GOOS, runtime.GOARCH)
 	}
@@ -104,19 +137,21 @@ func unpackStandalone(dir string, withLibrary bool) error {
 			return err
 		}
 	}
-	return zipPip(filepath.Join(module.Dir, "pip", "internal", "data"), bundle)
+	_, err = zipPip(filepath.Join(module, "pip", "internal", "data"), bundle)
+	return err
 }
 
-// zipPip makes a wheel in bundle of the pip that is unpacked in data.
-func zipPip(data, bundle string) error {
+// zipPip makes a wheel in bundle of the pip that is unpacked in data, and returns its path.
+func zipPip(data, bundle string) (string, error) {
 	info, err := filepath.Glob(filepath.Join(data, "pip-*.dist-info"))
 	if err != nil || len(info) != 1 {
-		return fmt.Errorf("%d versions of pip are in %s", len(info), data)
+		return "", fmt.Errorf("%d versions of pip are in %s", len(info), data)
 	}
 	name := strings.TrimSuffix(filepath.Base(info[0]), ".dist-info") + "-py3-none-any.whl"
-	out, err := os.Create(filepath.Join(bundle, name))
+	name = filepath.Join(bundle, name)
+	out, err := os.Create(name)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer out.Close()
 	archive := zip.NewWriter(out)
@@ -131,9 +166,9 @@ func zipPip(data, bundle string) error {
 		return file.copy(data, entry)
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
-	return archive.Close()
+	return name, archive.Close()
 }
 
 // packed is an entry of the files.json that describes a directory of the module.
