@@ -83,7 +83,7 @@ func TestBusyDatabase(t *testing.T) {
 		t.Run(driver, func(t *testing.T) {
 			p, release := busy(t, driver)
 			run := p.start(t, "upgrade", "head", "--ddl-lock-timeout", "2s")
-			run.wantError(t, 6, `(?s)Error: the database was busy: .*lock timeout\nw`+inTheWay+`.*status. shows where`)
+			run.wantError(t, 6, `(?s)Error: 0002 \(\S+:\d+\) failed and was rolled back; \S+ is at 0001\nthe database was busy: .*lock timeout\nw`+inTheWay+`.*status. shows where`)
 			if text := run.stderr.String(); strings.Contains(text, "Traceback") {
 				t.Errorf("there is a traceback:\n%s", text)
 			}

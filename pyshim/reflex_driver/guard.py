@@ -55,7 +55,7 @@ class Guard:
         self._blockers: Blockers | None = None
         if self._lock is not None:
             limit = self._timeouts["lock_timeout"]
-            self._blockers = Blockers(self._lock.in_the_way, Progress(), limit)
+            self._blockers = Blockers(self._lock.in_the_way, Progress(quiet=quiet), limit)
         # Whether a revision that fails is taken back, by every database that was met.
         self.rolls_back = True
 
