@@ -155,7 +155,7 @@ func badRevisions() []badInput {
 		{name: "revision/label of two", files: map[string]string{"alembic/versions/a.py": "revision = 'a'\ndown_revision = None\nbranch_labels = ('x',)\n", "alembic/versions/b.py": "revision = 'b'\ndown_revision = None\nbranch_labels = ('x',)\n"}, status: 1, message: `'x'`},
 		revision("two heads", "revision = '0003'\ndown_revision = '0001'\n", 1, `Multiple head.*^Next: .*merge heads`),
 		revision("import of what is not there", "import nosuch\n"+good, 1, `0003.py", line 1.*No module named 'nosuch'`),
-		revision("import that raises", "raise ValueError('as planned')\n", 1, `^Error: stopped at alembic/versions/0003.py:1, before any revision was run$.*0003.py", line 1.*^ValueError: as planned`),
+		revision("import that raises", "raise ValueError('as planned')\n", 1, `^Error: stopped at alembic/versions/0003.py:1, before any revision was run; app.db is at <base>$.*0003.py", line 1.*^ValueError: as planned`),
 		revision("exit at import", "import sys\nsys.exit(0)\n", 0, `0003.py", line 2.*sys.exit`),
 		revision("exit 0 in upgrade", good+"import sys\ndef upgrade(): sys.exit(0)\n", 0, `0003.py", line 4.*sys.exit`),
 		revision("no upgrade", good, 1, `0003.py.*upgrade|upgrade`),
