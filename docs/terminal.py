@@ -75,6 +75,9 @@ SAME = [  # what differs in each run, and what stands for it
     (r'host(name)?:? "[0-9.]+"|server at "[0-9.]+"', 'server at "database"'),
     (r"port \d+", "port 5432"),
     (r"; \w+ left", "; 5m left"),
+    (r"Waited \w+", "Waited 2s"),
+    (r"\b127\.0\.0\.1:\d+", "database:5432"),
+    (r"-h \S+ -p \d+", "-h database -p 5432"),
     (r"\b\d+\.\d+ ?s\b", "0.9s"),
 ]
 

@@ -39,6 +39,7 @@ from .errors import (
     UnreachableError,
 )
 from .loops import running_loop
+from .protocol import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,10 +207,11 @@ class Lock:
                 return
             began = time.monotonic()
             deadline = began + self._timeout
-            pause = _FIRST_PAUSE
+            pause, who = _FIRST_PAUSE, NOBODY
             with self._progress, _reported_for(session, connection):
                 while True:
-                    who = session.holder(place.key)
+                    now = session.holder(place.key)
+                    who = who if now == NOBODY else now  # whom was waited for
                     rest = deadline - time.monotonic()
                     if rest <= 0:
                         raise HeldError(who, self._timeout)
