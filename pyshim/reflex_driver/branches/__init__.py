@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from alembic import command
 from alembic.util import CommandError
 
 if TYPE_CHECKING:
@@ -93,7 +94,12 @@ def _rebase(config: Config, **options: Any) -> None:
     rebase(config, **options)
 
 
-def _heads(config: Config, **options: Any) -> None:
+def _heads(
+    config: Config, *, check: bool, other: str | None, as_json: bool, program: str, **options: Any
+) -> None:
+    if not (check or other or as_json):
+        command.heads(config, **options)
+        return
     from .heads import heads
 
-    heads(config, **options)
+    heads(config, program=program, check=check, other=other, as_json=as_json, **options)
