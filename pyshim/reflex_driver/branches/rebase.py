@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -290,3 +291,7 @@ def _write(moves: list[_Move]) -> None:
             places.append((new, path))
         for new, path in places:
             os.replace(new, path)
+            # Python goes by the size and the second of the source (PEP 552): bytecode that was
+            # written in this second would pass for that of the new file.
+            with contextlib.suppress(OSError):
+                Path(cache_from_source(str(path))).unlink(missing_ok=True)

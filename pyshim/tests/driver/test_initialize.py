@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,12 @@ def here(tmp_path: Path) -> Path:
 
 
 def run(directory: Path, *argv: str) -> Done:
-    url = f"sqlite:///{directory}/app.db"
-    return fork(
-        lambda: reflex_driver.main("reflex db", "1", "", *argv), directory, REFLEX_DB_URL=url
-    )
+    def main() -> int:
+        if "sqlmodel" in sys.modules:  # by other tests, which have defined tables of theirs
+            sys.modules["sqlmodel"].SQLModel.metadata.clear()
+        return reflex_driver.main("reflex db", "1", "", *argv)
+
+    return fork(main, directory, REFLEX_DB_URL=f"sqlite:///{directory}/app.db")
 
 
 def left(directory: Path) -> list[str]:
