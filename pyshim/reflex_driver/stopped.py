@@ -88,9 +88,8 @@ class Stop:
 
 
 def _again(stretch: Stretch, named: str) -> str:
-    """How to go on. A number of steps would be counted from where the database is now."""
-    relative = re.fullmatch(r"(.*@)?[+-]\d+", named) is not None
-    if not relative or set(stretch.kept) == set(stretch.before):
+    """How to go on. A number of steps is counted from where each database is now."""
+    if not re.fullmatch(r"(.*@)?[+-]\d+", named):
         return "give the same command again"
     direction = "upgrade" if stretch.at_work.is_upgrade else "downgrade"
     if stretch.target is None:
