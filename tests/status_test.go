@@ -349,7 +349,7 @@ func TestStatusOnATerminal(t *testing.T) {
 		if err := cmd.Wait(); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(string(text), c.want) || !strings.Contains(string(text), "Database   sqlite:///") || !strings.Contains(string(text), "...\r\n") {
+		if !strings.Contains(string(text), c.want) || !strings.Contains(string(text), "Database   ...") || !strings.Contains(string(text), "/app.db\r\n") {
 			t.Errorf("with %s: want %q in\n%q", c.env, c.want, text)
 		}
 	}
