@@ -129,7 +129,7 @@ func TestLockByTheProjectsEngine(t *testing.T) {
 				p := newProjectOn(t, t.TempDir(), withDriver(server.NewDatabase(t), driver)+"?"+query)
 				p.revise(t, "pass")
 				p.alembic(t, "upgrade", "head").wantStatus(t, 0)
-				p.start(t, "stamp", "base").wantError(t, 0, "^(INFO .*\n)*$")
+				p.start(t, "stamp", "base").wantError(t, 0, `^(INFO .*\n)*1 revision in \S+ s; the database is at 0001 \(head\)\n$`)
 			})
 		}
 	}
@@ -387,7 +387,7 @@ func TestLockOnSQLite(t *testing.T) {
 	t.Run("in memory", func(t *testing.T) {
 		p := newProjectOn(t, t.TempDir(), "sqlite://")
 		p.revise(t, "pass")
-		p.start(t, "upgrade", "head").wantError(t, 0, "^(INFO .*\n)*$")
+		p.start(t, "upgrade", "head").wantError(t, 0, `^(INFO .*\n)*1 revision in \S+ s; the database is at 0001 \(head\)\n$`)
 	})
 }
 

@@ -105,7 +105,7 @@ func status(err error) int {
 // TestPasswordThatIsRefused: each driver says it in another way, and the server has
 // been reached.
 func TestPasswordThatIsRefused(t *testing.T) {
-	server := pgtest.Start(t, pgtest.HBA("local all all trust", "host all all 127.0.0.1/32 scram-sha-256"))
+	server := pgtest.Start(t, pgtest.HBA("local all all trust", "host nosuch all 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"))
 	place := fmt.Sprintf("127.0.0.1:%d", server.Port)
 	p := newProject(t, "sqlite")
 	for _, driver := range drivers[2:] {

@@ -13,7 +13,7 @@ import time
 from _thread import allocate_lock, start_new_thread
 from typing import TYPE_CHECKING, Any
 
-from . import internals
+from . import internals, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,13 +101,9 @@ _LOCK_NOT_AVAILABLE, _LOCK_WAIT_TIMEOUT = "55P03", 1205
 
 def ended_by_a_lock(exc: BaseException) -> bool:
     """Whether a statement has failed because others did not give a lock in time."""
-    for error in internals.chain(exc):
-        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-        if code == _LOCK_NOT_AVAILABLE:
-            return True
-        first = error.args[0] if error.args else None
-        if isinstance(first, dict) and first.get("C") == _LOCK_NOT_AVAILABLE:  # pg8000
-            return True
-        if first == _LOCK_WAIT_TIMEOUT and type(error).__name__ == "OperationalError":
-            return True
-    return False
+    return any(
+        state == _LOCK_NOT_AVAILABLE
+        or (number == _LOCK_WAIT_TIMEOUT and type(error).__name__ == "OperationalError")
+        for error in internals.chain(exc)
+        for state, number in (refusal.code(error),)
+    )

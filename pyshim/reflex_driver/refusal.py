@@ -26,7 +26,7 @@ def is_final(exc: BaseException) -> bool:
     """Whether the server has refused for a reason that time does not mend."""
     if isinstance(exc.__cause__, OSError):
         return False
-    state, number = _code(exc)
+    state, number = code(exc)
     text = str(exc)
     return state.startswith(_STATES) or number in _NUMBERS or any(final in text for final in _TEXTS)
 
@@ -41,9 +41,9 @@ def explain(exc: BaseException, text: str) -> tuple[str, str] | None:
     if not final or connecting is None:
         return None
     # SQLAlchemy's own exception is without the code of asyncpg's.
-    refused = next((cause for cause in final if any(_code(cause))), final[0])
+    refused = next((cause for cause in final if any(code(cause))), final[0])
     dialect, given = connecting
-    (state, number), said = _code(refused), str(refused)
+    (state, number), said = code(refused), str(refused)
     user, name = str(given.get("user") or ""), str(given.get("dbname") or given.get("database"))
     server = _address(given)
     if state in _NO_DATABASE or number in _NO_DATABASE or _NO_DATABASE_TEXT.search(said):
@@ -59,7 +59,7 @@ def explain(exc: BaseException, text: str) -> tuple[str, str] | None:
     return f"{server} refused the connection: {text}", hint
 
 
-def _code(exc: BaseException) -> tuple[str, object]:
+def code(exc: BaseException) -> tuple[str, object]:
     """The SQLSTATE and MySQL's number, as far as the driver gives them."""
     state = getattr(exc, "sqlstate", None) or getattr(exc, "pgcode", None)
     first: Any = exc.args[0] if exc.args else None
