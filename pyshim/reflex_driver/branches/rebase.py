@@ -80,18 +80,19 @@ def _published(
     locations: Locations, here: Graph, program: str, *, asked: bool
 ) -> tuple[Git | None, Graph | None, str]:
     """git, the published revisions, and where they are; None where git can't tell and need not."""
+    needed = asked and len(here.heads()) > 1
     hint = f"name the revision that stays below: `{program} rebase --onto REVISION`"
     try:
         git = Git(locations)
         upstream = git.upstream()
     except GitError as exc:
-        if asked:
+        if needed:
             raise AdvisedError(
                 f"Which revisions are this branch's own can't be told: {exc}", hint
             ) from None
         return None, None, ""
     if upstream is None:
-        if asked:
+        if needed:
             raise AdvisedError(
                 "Which revisions are this branch's own can't be told: "
                 "git knows no branch main, and no remote",

@@ -260,6 +260,7 @@ def test_without_git(forked: Repository) -> None:
     assert "--onto REVISION" in refused
     forked.run("rebase", "--onto", "the").check()
     assert_rebased(forked)
+    assert "there is one head, mine2" in forked.run("rebase").check().stdout
 
 
 def test_a_published_revision_stays(forked: Repository) -> None:
