@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import DropTableOp
 
-from . import discovery
 from .hooks import observing
 from .progress import say
 from .usage import UsageError
@@ -109,6 +108,8 @@ def _explanation() -> str:
     text = (
         "The metadata that env.py names holds no table at all: models count once they are imported."
     )
+    from . import discovery
+
     files = list(discovery.not_imported(os.getcwd()))
     if not files:
         return text

@@ -39,8 +39,8 @@ class Blockers:
         self._ask = ask
         self._progress = progress
         self._patience = min(_PATIENCE, lock_timeout / 2) if lock_timeout else _PATIENCE
-        self._statement = 0  # the number of the one that runs, or of the one to come
-        self._since: float | None = None  # when it was begun, on time.monotonic's clock
+        # When the statement that runs was begun, on time.monotonic's clock; it stands for it.
+        self._since: float | None = None
         self._over = allocate_lock()
 
     def start(self) -> None:
@@ -61,7 +61,6 @@ class Blockers:
     def begins(self, *_: Any) -> None:
         """A statement of the migration's begins; for SQLAlchemy's before_cursor_execute."""
         self.found = ""
-        self._statement += 1
         self._since = time.monotonic()
 
     def ends(self, *_: Any) -> None:
@@ -71,20 +70,20 @@ class Blockers:
     def _watch(self) -> None:
         pause = look = self._patience / 2
         while not self._over.acquire(timeout=pause):
-            statement, since = self._statement, self._since
+            since = self._since
             if since is None or time.monotonic() - since < self._patience:
                 pause = look
                 continue
             pause = _PAUSE
             with self._progress:
-                self._tell(statement)
+                self._tell(since)
         self._over.release()
 
-    def _tell(self, statement: int) -> None:
-        """Ask again and again, as long as this statement waits."""
-        while self._since is not None and self._statement == statement:
+    def _tell(self, since: float) -> None:
+        """Ask again and again, as long as the statement that was begun then waits."""
+        while self._since == since:
             found = self._ask()
-            if self._since is None or self._statement != statement or not found:
+            if self._since != since or not found:
                 return
             self.found = found
             self._progress.show(found[0].upper() + found[1:])

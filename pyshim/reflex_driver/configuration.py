@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from alembic.util import CommandError
 
 from . import exits, pyproject, secrets
+from .advised import AdvisedError
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -85,12 +86,6 @@ def sources(config: Config, replaced_by: str) -> str:
     else:
         url = "env.py's own"
     return f"Configuration: {', '.join(files) or 'none, but env.py'}\nDatabase URL: {url}"
-
-
-class NoProjectError(CommandError):
-    """There is no configuration here; `hint` is the next step where it is known."""
-
-    hint = ""
 
 
 def _replacement(config: Config, options: Namespace) -> tuple[str, str]:
@@ -204,7 +199,7 @@ def _nothing_here(options: Namespace) -> Exception:
         named = os.environ["ALEMBIC_CONFIG"]
         return CommandError(f"ALEMBIC_CONFIG names {named}, and there is no such file.")
     here = Path.cwd()
-    error = NoProjectError(
+    error = AdvisedError(
         f"Neither alembic.ini, nor [tool.alembic] in pyproject.toml, nor alembic/env.py in {here}."
     )
     for depth, directory in enumerate(here.parents, 1):

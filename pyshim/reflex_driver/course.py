@@ -14,9 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
-
 from . import history, internals
+from .hooks import autocommits, listen
 from .progress import duration, say
 
 if TYPE_CHECKING:
@@ -163,8 +162,7 @@ class Course:
             ("rollback", self._rolls_back),
             ("rollback_twophase", self._rolls_back),
         ):
-            if not event.contains(connection, name, listener):
-                event.listen(connection, name, listener)
+            listen(connection, name, listener)
 
     def failed(self, exc: BaseException) -> None:
         """The run has ended with `exc`; `stretches` then say what is left."""
@@ -290,6 +288,4 @@ def _end_of(planned: Any) -> str | None:
 def _autocommits(connection: Connection | None) -> bool:
     """Whether each statement commits itself: by an option of the connection, or the driver's."""
     assert connection is not None
-    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-        return True
-    return getattr(connection.connection, "autocommit", False) is True
+    return autocommits(connection) or getattr(connection.connection, "autocommit", False) is True

@@ -11,7 +11,7 @@ import os
 import sys
 from importlib import import_module
 
-from . import exits
+from . import exits, secrets
 from .exits import Outcome
 
 VARIABLE = "REFLEX_ENV_FILE"
@@ -37,4 +37,5 @@ def load(named: str) -> Outcome | None:
                 continue
             reason = exits.reason(error) if isinstance(error, OSError) else f"{file} is not UTF-8"
             return Outcome(exits.USAGE, f"{'--env-file' if named else VARIABLE}: {reason}")
+        secrets.learn_environment()
     return None

@@ -121,9 +121,6 @@ def _sort(exc: BaseException, run: Run) -> Outcome:
         return Outcome(_LOCK_STATUS[error.kind], str(exc), getattr(error, "hint", ""))
     if isinstance(exc, SystemExit):
         return _exited(exc, run)
-    if internals.named(exc, __package__, "AdvisedError"):
-        advised: Any = exc
-        return Outcome(exits.FAILED, str(exc), advised.hint)
     if isinstance(exc, BrokenPipeError) and not run.changes and _reader_is_gone():
         return Outcome()  # whoever read the answer has seen enough
     if isinstance(exc, UsageError):
@@ -309,6 +306,8 @@ def _unreadable(exc: SyntaxError) -> Outcome:
 
 def _next_step(message: str, db: str) -> str:
     """What to do next, for Alembic's messages that do not say it."""
+    if "does not provide a MetaData" in message:
+        return framework.models_hint()
     joined = f"`{db} heads` shows them, `{db} merge heads` joins them"
     steps = {
         "Can't locate revision": f"`{db} history` lists the revisions of this project. If the "
@@ -318,7 +317,6 @@ def _next_step(message: str, db: str) -> str:
         "Multiple heads": joined,
         "Target database is not up to date": f"`{db} upgrade head` first",
         "New upgrade operations detected": f"`{db} makemigrations -m MESSAGE` writes them",
-        "does not provide a MetaData": framework.models_hint(),
         "Neither alembic.ini": f"`{db} init` starts one here; -C DIR or -c FILE point at another",
         "No 'script_location'": "set script_location in that file's [alembic], or in the section "
         f"that -n names; or start with `{db} init`",

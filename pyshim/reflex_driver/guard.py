@@ -11,11 +11,9 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
-
 from . import alembic_log, log, status
 from .blockers import Blockers
-from .hooks import observing
+from .hooks import autocommits, listen, observing
 from .interrupts import Interrupts
 from .lock import Lock
 from .progress import Progress
@@ -24,7 +22,6 @@ from .waiting import Wait
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
     from types import TracebackType
 
     from alembic.runtime.environment import EnvironmentContext
@@ -52,10 +49,9 @@ class Guard:
             "lock_timeout": getattr(options, "ddl_lock_timeout", None),
             "statement_timeout": getattr(options, "statement_timeout", None),
         }
-        self._blockers: Blockers | None = None
-        if self._lock is not None:
-            limit = self._timeouts["lock_timeout"]
-            self._blockers = Blockers(self._lock.in_the_way, Progress(quiet=quiet), limit)
+        self._blockers = Blockers(
+            self._ask_the_lock, Progress(quiet=quiet), self._timeouts["lock_timeout"]
+        )
         # Whether a revision that fails is taken back, by every database that was met.
         self.rolls_back = True
 
@@ -82,9 +78,9 @@ class Guard:
             return
         _active.remove(self)
         self._interrupts.stop()
-        if self._lock is None or self._blockers is None:
-            return
         self._blockers.stop()
+        if self._lock is None:
+            return
         if kind is not None and self._signals.raised:
             self._lock.end_migrations()
         elif kind is None and not getattr(self._options, "sql", False):
@@ -100,7 +96,7 @@ class Guard:
     @property
     def in_the_way(self) -> str:
         """Who kept the statement that ran last waiting, as a sentence; or ""."""
-        return self._blockers.found if self._blockers is not None else ""
+        return self._blockers.found
 
     def configuring(self, _env: EnvironmentContext) -> None:
         """env.py has set up its logging, as a rule; Alembic is about to log what it has found."""
@@ -121,18 +117,17 @@ class Guard:
         self.rolls_back = self.rolls_back and context.impl.transactional_ddl
         if any(value is not None for value in self._timeouts.values()):
             self._refuse_timeouts(connection)
-            _listen(connection, "begin", self._set_timeouts)
+            listen(connection, "begin", self._set_timeouts)
             if connection.in_transaction():
                 self._set_timeouts(connection)
         if self._lock is not None and self in _active:
             self._lock.acquire(context)
-            if self._blockers is not None:
-                self._blockers.start()
-                _listen(connection, "before_cursor_execute", self._blockers.begins)
-                _listen(connection, "after_cursor_execute", self._blockers.ends)
-            _listen(connection, "begin", self._begins)
-            _listen(connection, "commit", self._commits)
-            _listen(connection, "prepare_twophase", self._prepares)
+            self._blockers.start()
+            listen(connection, "before_cursor_execute", self._blockers.begins)
+            listen(connection, "after_cursor_execute", self._blockers.ends)
+            listen(connection, "begin", self._begins)
+            listen(connection, "commit", self._commits)
+            listen(connection, "prepare_twophase", self._prepares)
 
     def _refuse_timeouts(self, connection: Connection) -> None:
         if connection.dialect.name != "postgresql":
@@ -149,15 +144,18 @@ class Guard:
 
     def _begins(self, connection: Connection) -> None:
         """In an autocommit_block each statement commits itself."""
-        if _autocommits(connection):
+        if autocommits(connection):
             self._check()
 
     def _commits(self, connection: Connection) -> None:
-        if not _autocommits(connection):
+        if not autocommits(connection):
             self._check()
 
     def _prepares(self, _connection: Connection, _xid: Any) -> None:
         self._check()
+
+    def _ask_the_lock(self) -> str:
+        return self._lock.in_the_way() if self._lock is not None else ""
 
     def _end_question(self) -> None:
         if self._lock is not None:
@@ -171,16 +169,6 @@ class Guard:
 def _milliseconds(seconds: float) -> int:
     """PostgreSQL counts in milliseconds. At least 1, because 0 turns a timeout off."""
     return max(round(seconds * 1000), 1) if seconds else 0
-
-
-def _listen(connection: Connection, name: str, listener: Callable[..., None]) -> None:
-    """Add the listener once, also where env.py calls context.configure several times."""
-    if not event.contains(connection, name, listener):
-        event.listen(connection, name, listener)
-
-
-def _autocommits(connection: Connection) -> bool:
-    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 # The guards of this process; a forked child has none.

@@ -3,6 +3,8 @@
 Every env.py calls it with its connection, before Alembic does anything with that. The
 method is replaced once, when this module is imported, and stays replaced. The current
 run's observers hear of each call; without one it does nothing more.
+
+What observers ask of a connection in the same way, `listen` and `autocommits`, is here too.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import functools
 from typing import TYPE_CHECKING, Any, Protocol
 
 from alembic.runtime.environment import EnvironmentContext
+from sqlalchemy import event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from alembic.runtime.migration import MigrationContext
+    from sqlalchemy.engine import Connection
 
 
 class Observer(Protocol):
@@ -40,6 +44,17 @@ def observing(observer: Observer) -> Iterator[None]:
         yield
     finally:
         _observers.remove(observer)
+
+
+def listen(connection: Connection, name: str, listener: Callable[..., None]) -> None:
+    """Add a listener of SQLAlchemy's once, also where env.py configures a connection again."""
+    if not event.contains(connection, name, listener):
+        event.listen(connection, name, listener)
+
+
+def autocommits(connection: Connection) -> bool:
+    """Whether an option of the connection has each statement commit itself."""
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 _configure = EnvironmentContext.configure

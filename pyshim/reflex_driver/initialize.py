@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from alembic import command
 
-from . import configuration, framework, models
+from . import configuration, framework
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def run(config: Config, options: argparse.Namespace, program: str) -> None:
         with _all_or_nothing(config, options.directory):
             command.init(config, options.directory, options.template, options.package)
         return
+    from . import models
+
     found = models.find(options.models or [])
     ini = Path(config.config_file_name or "alembic.ini")
     kept = ini.exists()

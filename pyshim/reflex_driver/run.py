@@ -71,7 +71,6 @@ def _dispatch(program: str, version: str, argv: tuple[str, ...], signals: Signal
     problem = envfile.load(getattr(parsed, "env_file", ""))
     if problem is not None:
         return problem
-    secrets.learn_environment()
     if "each" in parsed:
         from . import each
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import internals
+from . import exits, internals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,7 @@ def explain(exc: BaseException) -> tuple[str, str] | None:
     """What is wrong, and the next step; None where the files are not the reason."""
     missing = internals.missing_revision(exc)
     if missing is not None:
-        name, referring, file = missing[0], missing[1], _shown(missing[2])
+        name, referring, file = missing[0], missing[1], exits.shown(missing[2])
         return (
             f"{referring} ({file}) refers to the revision {name}, and no file has that",
             f"bring the file of {name} back, from version control or from who wrote it; "
@@ -31,7 +31,7 @@ def _twins(files: Iterable[str]) -> tuple[str, str] | None:
     """Two files with one id: Alembic warns, goes on with one of them, and may see two heads."""
     places = defaultdict(list)
     for file in files:
-        places[_id(file)].append(_shown(file))
+        places[_id(file)].append(exits.shown(file))
     for name, same in places.items():
         if name and len(same) > 1:
             return (
@@ -51,9 +51,3 @@ def _id(file: str) -> str:
     except (OSError, RevisionFileError):
         return ""
     return found.revision if found else ""
-
-
-def _shown(file: str) -> str:
-    from .branches.files import shown
-
-    return shown(Path(file))

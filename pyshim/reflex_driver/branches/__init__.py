@@ -3,7 +3,6 @@
 Two branches that each add a revision give two heads when they are merged. This package
 edits revision files as a person would, and knows nothing of migrations.
 
-    errors   what is refused, with the next step
     files    one revision file: what it says, and a new down_revision in it
     graph    all of them: heads, and what comes before what
     git      what is published, and the files of another branch

@@ -11,10 +11,9 @@ import io
 import re
 import tokenize
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import AdvisedError
+from ..advised import AdvisedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,14 +101,6 @@ def with_parent(file: RevisionFile, parent: str) -> bytes:
             f"{file.name} can't be edited safely; change its down_revision by hand"
         )
     return source
-
-
-def shown(path: Path) -> str:
-    """A path as the person at the terminal can type it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _new_value(text: str, value: ast.expr, revision: ast.expr, parent: str) -> tuple[int, int, str]:

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import internals
-from .errors import AdvisedError
-from .files import RevisionFile, parse, shown
+from .. import exits, internals
+from ..advised import AdvisedError
+from .files import RevisionFile, parse
+from .graph import Graph, Locations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from .graph import Locations
 
 _LIMIT = 60  # seconds, for a repository on a disk that does not answer
 _DEFAULT = ("main", "master", "trunk")
@@ -71,6 +70,11 @@ class Git:
         if not found:
             return None
         return Upstream(branch if found[0].startswith("HEAD") else found[0], tuple(found))
+
+    def published(self, upstream: Upstream) -> Graph:
+        """The revision files of its commits; a revision of several is the last one's."""
+        files = {file.revision: file for name in upstream.commits for file in self.files(name)}
+        return Graph(files.values())
 
     def files(self, commit: str) -> Iterator[RevisionFile]:
         """The revision files of a commit or a tree, below the versions directories of here."""
@@ -125,7 +129,7 @@ class Git:
         for path in blobs:
             head, _, answer = answer.partition(b"\n")
             size = int(head.split()[2])
-            file = parse(shown(directory / path), answer[:size])
+            file = parse(exits.shown(str(directory / path)), answer[:size])
             answer = answer[size + 1 :]
             if file is not None:
                 yield file

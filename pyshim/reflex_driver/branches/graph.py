@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from alembic.script import ScriptDirectory
 
-from .. import internals
-from .files import RevisionFile, RevisionFileError, parse, shown
+from .. import exits, internals
+from .files import RevisionFile, RevisionFileError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -83,6 +83,6 @@ class Locations:
             if path.suffix != ".py" or path.resolve() in seen:
                 continue
             seen.add(path.resolve())
-            file = parse(shown(path), path.read_bytes())
+            file = parse(exits.shown(str(path)), path.read_bytes())
             if file is not None:
                 yield file

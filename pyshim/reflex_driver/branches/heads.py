@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from alembic import command
 
 from .. import history
-from .errors import AdvisedError
+from ..advised import AdvisedError
 from .files import RevisionFileError
 from .git import Git, GitError
 from .graph import Graph, Locations
@@ -77,7 +77,7 @@ def _advice(config: Config, program: str) -> str:
         upstream = git.upstream()
         if upstream is None:
             return ""
-        published = {file.revision for name in upstream.commits for file in git.files(name)}
+        published = git.published(upstream)
     except (GitError, RevisionFileError):
         return ""
     own = [head for head in here.heads() if head not in published]

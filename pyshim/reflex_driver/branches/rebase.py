@@ -19,15 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import configuration, history, status
-from .errors import AdvisedError
+from ..advised import AdvisedError
 from .files import RevisionFile, with_parent
 from .git import Git, GitError
 from .graph import Graph, Locations
 from .tables import named_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from alembic.config import Config
 
 
@@ -99,8 +97,7 @@ def _published(
                 hint,
             )
         return git, None, ""
-    files = {file.revision: file for commit in upstream.commits for file in git.files(commit)}
-    published = Graph(files.values())
+    published = git.published(upstream)
     missing = sorted(published.keys() - here.keys())
     if missing and asked:
         raise AdvisedError(
@@ -191,17 +188,14 @@ def _head(here: Graph, line: _Line, mine: set[str], program: str) -> str:
 def _top(line: _Line, published: Graph | None, upstream: str, program: str) -> str | None:
     """The published head of the line where this one has been begun."""
     parents = {parent for file in line for parent in file.parents}
-    heads = [head for head in published or () if published and _leads_to(published, head, parents)]
+    heads = published.heads() if published else []
+    heads = [head for head in heads if published and parents <= published.before(head)]
     if len(heads) > 1:
         raise AdvisedError(
             f"{upstream} itself has {len(heads)} heads: {', '.join(heads)}",
             f"`{program} rebase --onto REVISION` names the one that stays below",
         )
     return heads[0] if heads else None
-
-
-def _leads_to(published: Graph, head: str, parents: set[str]) -> bool:
-    return head in published.heads() and parents <= published.before(head)
 
 
 def _refuse_published(
@@ -260,13 +254,14 @@ def _warn_of_tables(here: Graph, moves: list[_Move]) -> None:
     moved = _after(here, {move.file.revision for move in moves})
     below = here.before(*(move.onto for move in moves)) - moved
     below -= here.before(*(parent for move in moves for parent in move.file.parents))
-    for table in sorted(_tables(here, moved) & _tables(here, below)):
-        names = [n for n in sorted(moved | below) if table in named_by(here[n])]
-        print(f"Look at the table {table}: {', '.join(names)} all change it.", file=sys.stderr)
-
-
-def _tables(here: Graph, names: Iterable[str]) -> set[str]:
-    return {table for name in names for table in named_by(here[name])}
+    touching: dict[str, set[str]] = {}  # a table's revisions
+    for name in moved | below:
+        for table in named_by(here[name]):
+            touching.setdefault(table, set()).add(name)
+    for table, names in sorted(touching.items()):
+        if names & moved and names & below:
+            text = ", ".join(sorted(names))
+            print(f"Look at the table {table}: {text} all change it.", file=sys.stderr)
 
 
 def _diff(move: _Move) -> str:

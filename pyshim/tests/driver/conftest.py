@@ -1,7 +1,10 @@
 """What the driver's tests share; see running.py."""
 
 import contextlib
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,3 +23,12 @@ with contextlib.redirect_stdout(sys.__stdout__):
 def project(tmp_path: Path) -> Project:
     directory = tmp_path / "project"
     return Project(directory)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that others can enter; pytest's own keep them out."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)

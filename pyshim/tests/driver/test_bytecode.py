@@ -5,8 +5,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +12,6 @@ import pytest
 from reflex_driver import bytecode
 
 from .running import PYSHIM, Done, bare_environment, environment, fork
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that others can enter; pytest's own keep them out."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 def directory(cache: Path) -> str:

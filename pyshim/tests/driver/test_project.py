@@ -4,8 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,15 +30,6 @@ def find(directory: Path, named: str = "", **env: str) -> tuple[str, str] | None
 
     lines = fork(look, directory, **env).check().stdout.split()
     return (lines[0], lines[1]) if lines else None
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that others can enter."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 def plant(directory: Path, name: str = ".venv") -> Path:

@@ -1,4 +1,4 @@
-"""What the commands of this package refuse, with the next step."""
+"""An error of Alembic's own kind that knows the next step."""
 
 from __future__ import annotations
 
