@@ -129,7 +129,7 @@ func TestLockByTheProjectsEngine(t *testing.T) {
 				p := newProjectOn(t, t.TempDir(), withDriver(server.NewDatabase(t), driver)+"?"+query)
 				p.revise(t, "pass")
 				p.alembic(t, "upgrade", "head").wantStatus(t, 0)
-				p.start(t, "stamp", "base").wantError(t, 0, `^(INFO .*\n)*1 revision in \S+ s; the database is at 0001 \(head\)\n$`)
+				p.start(t, "stamp", "base").wantError(t, 0, "^(INFO .*\n)*$")
 			})
 		}
 	}

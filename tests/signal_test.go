@@ -273,6 +273,17 @@ if os.environ.get("AGAIN"):
 	}
 }
 
+// A signal that another thread received does not wake the main one. The same happens at a
+// prompt: readline prints it before it waits.
+func TestInterruptThatDoesNotWake(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, "sqlite")
+	p.revise(t, `import signal, threading
+threading.Timer(0.2, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT)).start()
+time.sleep(600)`)
+	p.start(t, "upgrade", "head").wantStatus(t, 130)
+}
+
 // Ctrl-C at the debugger's prompt is the debugger's.
 func TestInterruptAtTheDebugger(t *testing.T) {
 	t.Parallel()

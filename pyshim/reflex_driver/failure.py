@@ -261,8 +261,8 @@ def _configuration(exc: BaseException) -> Outcome | None:
         return None
     if internals.named(exc, "alembic", "CommandError") or not isinstance(exc, Exception):
         return None
-    text = f"alembic.ini or pyproject.toml can't be used: {type(exc).__qualname__}: {_plain(exc)}"
-    return Outcome(exits.FAILED, text)
+    text = f"{internals.configuration_file(exc)} can't be used: {type(exc).__qualname__}"
+    return Outcome(exits.FAILED, f"{text}: {_plain(exc)}")
 
 
 def _failed(exc: BaseException, run: Run) -> Outcome:

@@ -48,6 +48,8 @@ SCRIPT_DIRECTORY = "alembic.script.base"  # has a ScriptDirectory in the local v
 READ_SCRIPT_DIRECTORY = ("alembic.script.base", "from_config")
 ENV_MODULE = "env_py"  # the name of env.py as a module
 READ_CONFIG = "alembic.config"
+# Its Config reads a file in each of these, and has the file's path in an attribute.
+READ_FILES = {"file_config": "_config_file_path", "toml_alembic_config": "_toml_file_path"}
 COMMIT = ("_commit_impl", "_commit_twophase_impl")  # of SQLAlchemy's Connection
 UTILITIES = "alembic.util."  # which reads files for it
 MESSAGES = "alembic.util.messaging"  # the logger of CommandLine's own errors
@@ -112,6 +114,16 @@ def revision_file(exc: BaseException) -> str | None:
         if place(frame) == READ_REVISION:
             return str(frame.f_locals["path"])
     return None
+
+
+def configuration_file(exc: BaseException) -> str:
+    """The file of its configuration that Alembic was reading."""
+    for frame in frames(exc):
+        module, function = place(frame)
+        if module == READ_CONFIG and function in READ_FILES:
+            path = getattr(frame.f_locals["self"], READ_FILES[function], None) or ""
+            return os.path.basename(str(path))
+    return "alembic.ini or pyproject.toml"
 
 
 def missing_revision(exc: BaseException) -> tuple[str, str, str] | None:

@@ -116,10 +116,12 @@ class Interrupts:
                     self._cancel(_of_aiosqlite)
                 continue
             self._cancel(_canceller)
-            if pause >= _PATIENCE and self._connects():
-                # libpq and getaddrinfo() wait on, whatever the signal. What is open
-                # beside that is rolled back by the server.
-                self._signals.end()
+            if pause >= _PATIENCE:
+                if self._connects():
+                    # libpq and getaddrinfo() wait on, whatever the signal. What is open
+                    # beside that is rolled back by the server.
+                    self._signals.end()
+                self._signals.repeat()
 
     def _cancel(self, canceller: Any) -> None:
         for connection in [*self._open.values(), *self._closing]:

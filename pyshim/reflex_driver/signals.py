@@ -57,6 +57,9 @@ class Signals:
         self.cancelled = False  # the handler has cancelled an event loop's task
         self.on_first: Callable[[], None] | None = None  # called on a thread of its own
         self._process = os.getpid()
+        self._main = _thread.get_ident()
+        self._repeated = False  # by `repeat`, which may do so once
+        self._unheard = False  # what it sent has not come to the thread
         self._numbers: list[signal.Signals] = []
         self._read = self._write = -1
         self._mask: Any = ()
@@ -89,6 +92,18 @@ class Signals:
         self._reset()
         os.close(self._write)  # which ends the thread
         self._write = -1
+
+    def repeat(self) -> None:
+        """Send the first signal to the main thread once more; called from another thread.
+
+        A prompt waits after it has asked for signals: one that came in between (as early as
+        readline has printed the prompt) is seen only when somebody types.
+        """
+        number = self.first
+        if sys.platform == "win32" or self._repeated or signal.getsignal(number) != self._handle:
+            return
+        self._repeated = self._unheard = True
+        signal.pthread_kill(self._main, number)
 
     def end(self) -> None:
         """End the process, which a signal has not ended."""
@@ -126,6 +141,9 @@ class Signals:
         os.close(descriptor)
 
     def _heard(self, number: int) -> None:
+        if self._unheard:
+            self._unheard = False
+            return
         if self.first:
             os._exit(exits.SIGNALLED + meaning(number))
         self.first = meaning(number)
@@ -142,6 +160,8 @@ class Signals:
         """
         number = meaning(number)
         if os.getpid() == self._process:
+            if self.raised and self._repeated:
+                return  # or a second one, at which the thread ends the process
             self.raised = number
         error = (
             KeyboardInterrupt() if number == signal.SIGINT else SystemExit(exits.SIGNALLED + number)

@@ -202,6 +202,15 @@ def test_a_configuration_that_is_read(tmp_path: Path) -> None:
     assert [m for m in of_alembic if not m.startswith(internals.UTILITIES)][-1] == (
         internals.READ_CONFIG
     )
+    assert internals.configuration_file(exc) == "alembic.ini"
+
+
+def test_a_pyproject_toml_that_is_read(tmp_path: Path) -> None:
+    toml = tmp_path / "pyproject.toml"
+    toml.write_bytes(b'caf\xe9 = ""')
+    wrong = Config(toml_file=str(toml))
+    exc = raised(lambda: wrong.get_alembic_option("script_location"))
+    assert internals.configuration_file(exc) == "pyproject.toml"
 
 
 def test_alembics_logger_of_errors() -> None:
