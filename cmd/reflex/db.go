@@ -60,8 +60,12 @@ func (inv *invocation) take(args []string) (rest []string, err error) {
 	return append(rest, args...), nil
 }
 
-// withValue are the options before the command that take one and are not ours to read.
-var withValue = []string{"-c", "--config", "-n", "--name", "-x", "--env-file"}
+// withValue are the options before the command that take one and are not ours to read;
+// those of with_value in options.py.
+var withValue = []string{
+	"-c", "--config", "-n", "--name", "-x", "--env-file", "--log-format",
+	"--each", "--jobs", "--first", "--failed", "--report", "--shard",
+}
 
 // option is where the value of an option of root goes, nil for any other, and the
 // value that is joined to it: -CDIR, --python=PATH.

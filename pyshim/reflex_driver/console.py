@@ -67,7 +67,7 @@ def _remove_script_directory() -> None:
 def _before_command(argv: list[str]) -> tuple[str, list[str]]:
     """Obey -C and --python before the command; returns --python's value and the rest."""
     python, directory, rest, at = "", "", [], 0
-    takes_value = {"-c", "--config", "-n", "--name", "-x", "--env-file"}
+    takes_value = options.with_value()
     while at < len(argv) and argv[at].startswith("-") and argv[at] != "--":
         word, at = argv[at], at + 1
         name, joined, value = word.partition("=")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError, to_tuple
 
-from . import exits
+from . import exits, internals
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def document(script: ScriptDirectory, newest_first: list[Script]) -> dict[str, A
 
 def directories(script: ScriptDirectory) -> str:
     """The directories that hold the revisions, as a person may type them."""
-    found = script.version_locations or [os.path.join(script.dir, "versions")]
-    return ", ".join(exits.shown(directory) for directory in found)
+    return ", ".join(exits.shown(str(path)) for path in internals.version_locations(script))
 
 
 def message(revision: Script) -> str:

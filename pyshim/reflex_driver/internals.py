@@ -141,7 +141,7 @@ def missing_revision(exc: BaseException) -> tuple[str, str, str] | None:
 def revision_files(exc: BaseException) -> Iterator[str]:
     """The files in the versions directories of the ScriptDirectory that raised."""
     script = _script_directory(exc)
-    for top in () if script is None else script._version_locations:
+    for top in () if script is None else version_locations(script):
         for directory, below, names in os.walk(top):
             yield from (os.path.join(directory, n) for n in names if n.endswith(".py"))
             if not script.recursive_version_locations:

@@ -193,22 +193,39 @@ def add_changing(add: Add) -> None:
     )
 
 
+def with_value() -> set[str]:
+    """The options that may stand before the command and take the next argument.
+
+    The Go program has the same list (cmd/reflex/db.go).
+    """
+    names = {"-c", "--config", "-n", "--name", "-x"}  # Alembic's
+    for add in (add_env_file, add_log_format, add_each):
+        names.update(name for name, valued in _declared(add).items() if valued)
+    return names
+
+
 def without_each(argv: Sequence[str]) -> list[str]:
     """The arguments without the options of many databases: those of one database's run."""
-    flags: dict[str, bool] = {}  # whether a value follows
-
-    def declare(name: str, **how: Any) -> None:
-        flags[name] = "action" not in how
-
-    add_each(declare)
+    options = _declared(add_each)
     rest: list[str] = []
     words = iter(argv)
     for word in words:
         if word == "--":
             return [*rest, word, *words]
         name, joined, _ = word.partition("=")
-        if name not in flags:
+        if name not in options:
             rest.append(word)
-        elif flags[name] and not joined:
+        elif options[name] and not joined:
             next(words, None)
     return rest
+
+
+def _declared(add_all: Callable[[Add], None]) -> dict[str, bool]:
+    """The options that a function here adds, and whether each takes a value."""
+    found: dict[str, bool] = {}
+
+    def add(*names: str, **how: Any) -> None:
+        found.update(dict.fromkeys(names, "action" not in how))
+
+    add_all(add)
+    return found

@@ -1,13 +1,14 @@
 """The script reflex-db."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from reflex_driver import console, exits
+from reflex_driver import console, exits, options
 
 from .running import PYSHIM, Done, Project, environment, finish, fork
 
@@ -203,3 +204,10 @@ printf '%s\\n' "${COMPREPLY[@]}"
         )
         assert done.stdout == f"{want}\n", done.stderr
     assert not (project.directory / "here").exists()
+
+
+def test_the_go_program_knows_the_same_options() -> None:
+    source = Path(__file__).parents[3].joinpath("cmd/reflex/db.go").read_text()
+    declared = re.search(r"withValue = \[\]string\{(.*?)\}", source, re.DOTALL)
+    assert declared is not None
+    assert set(re.findall(r'"(-[^"]+)"', declared[1])) == options.with_value()
