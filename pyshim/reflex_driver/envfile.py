@@ -8,7 +8,6 @@ the variable's that is not there is passed over.
 from __future__ import annotations
 
 import os
-import sys
 from importlib import import_module
 
 from . import exits, secrets
@@ -29,9 +28,10 @@ def load(named: str) -> Outcome | None:
                 dotenv = import_module("dotenv")
                 dotenv.load_dotenv(stream=opened, override=True)
         except ImportError as error:
+            from . import installing
+
             message = f"A file of variables needs the package python-dotenv: {error}"
-            hint = f'"{sys.executable}" -m pip install python-dotenv'
-            return Outcome(exits.ENVIRONMENT, message, hint)
+            return Outcome(exits.ENVIRONMENT, message, installing.command("python-dotenv"))
         except (OSError, UnicodeDecodeError) as error:
             if isinstance(error, FileNotFoundError) and not named:
                 continue

@@ -92,4 +92,4 @@ def test_without_python_dotenv_it_says_what_to_install(unnamed: Project) -> None
     process = unnamed.start("--env-file", ".env", "current", **with_path)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 3
-    assert stderr.rstrip().endswith("-m pip install python-dotenv")
+    assert stderr.rstrip().endswith('-m pip install "python-dotenv"')
