@@ -15,6 +15,7 @@ import (
 
 func write(t *testing.T, file string, text []byte, mode os.FileMode) string {
 	t.Helper()
+	os.Remove(file) // one of before, that its owner may not write
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
