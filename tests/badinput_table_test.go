@@ -312,7 +312,7 @@ func badSurroundings() []badInput {
 		sh("directory/-C a file", `exec reflex -C alembic.ini db heads`, 2, `-C: .*alembic.ini`),
 		sh("directory/-C nothing", `exec reflex -C '' db heads`, 0, ``),
 		{name: "directory/unreadable", notRoot: true, run: "mkdir d; cd d; chmod 0 .; exec reflex db heads", status: 1, message: `.`},
-		{name: "directory/read-only", notRoot: true, run: "chmod 555 . alembic alembic/versions; exec reflex db revision -m x", status: 1, message: `denied`},
+		{name: "directory/read-only", notRoot: true, run: "chmod 555 . alembic alembic/versions; trap 'chmod -R u+w .' EXIT; reflex db revision -m x", status: 1, message: `denied`},
 		sh("environment/none", `exec env -i REFLEX_DB_URL=$REFLEX_DB_URL $(command -v reflex) --python $VENV db upgrade head`, 0, ``),
 		sh("environment/no HOME", `unset HOME XDG_CACHE_HOME; exec reflex db upgrade head`, 0, ``),
 		sh("environment/HOME is a file", `unset XDG_CACHE_HOME; HOME=$PROJECT/alembic.ini exec reflex db upgrade head`, 0, ``),

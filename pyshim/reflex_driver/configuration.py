@@ -148,6 +148,9 @@ def completed(config: Config, options: Namespace) -> Iterator[str]:
                 raise
             if missing:
                 raise _nothing_here(options) from exc
+            file = config.config_file_name
+            if file and not os.access(file, os.R_OK):  # ConfigParser passes over it
+                raise CommandError(f"{file}: permission denied") from exc
             if _is_misnamed(config):
                 raise _no_section(config) from exc
             raise
