@@ -51,7 +51,6 @@ class Run:
     whole: bool = False  # the whole traceback is asked for
     changes: bool = False  # the command was to change a database
     stays: bool = False  # the database does not take back what a revision did
-    in_the_way: str = ""  # who kept the last statement waiting, as a sentence
     named: str = ""  # the revision of the command line
     shown: bool = False  # the project's own sys.excepthook has shown the exception
     course: Course | None = None  # what it has done
@@ -134,16 +133,21 @@ def _sort(exc: BaseException, run: Run) -> Outcome:
 
 def _busy(exc: BaseException, run: Run) -> Outcome:
     """Others did not give a lock in time. It is no fault of the revision."""
+    tries = run.course.tries if run.course is not None else blockers.Tries()
     original = getattr(exc, "orig", None) or exc
-    lines = [f"the database was busy: {_plain(original).partition(chr(10))[0]}"]
-    if run.in_the_way:
-        lines.append(run.in_the_way)
+    often = f", at all {tries.count} tries" if tries.count > 1 else ""
+    lines = [f"the database was busy{often}: {_plain(original).partition(chr(10))[0]}"]
+    if tries.in_the_way:
+        lines.append(tries.in_the_way)
     if run.stays:
         lines.append(STAYS)
-    hint = (
-        "end what is in the way, or wait for it longer (--ddl-lock-timeout); "
-        f"`{run.program} status` shows where the database stands now"
-    )
+    if tries.over:
+        lines.append(f"it was not tried again: {tries.over}")
+    hint = "end what is in the way, or wait for it longer (--ddl-lock-timeout); "
+    if tries.invalid:
+        lines.append(f"an index is left that is not valid: {tries.invalid}")
+        hint += f"`DROP INDEX CONCURRENTLY {tries.invalid}`, and give the same command again; "
+    hint += f"`{run.program} status` shows where the database stands now"
     summary = Stop(exc, run.course).summary(changes=run.changes)
     return Outcome(exits.BUSY, "\n".join(lines), hint, summary=summary)
 

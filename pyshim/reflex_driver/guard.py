@@ -9,9 +9,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
-from . import alembic_log, log, status
+from . import alembic_log, database_status, internals, log, status
 from .blockers import Blockers
 from .hooks import autocommits, listen, observing
 from .interrupts import Interrupts
@@ -98,6 +99,18 @@ class Guard:
         """Who kept the statement that ran last waiting, as a sentence; or ""."""
         return self._blockers.found
 
+    def step_back(self) -> None:
+        """env.py has ended because something did not get its lock, and is to be run again."""
+        self._blockers.step_back()
+        if self._lock is not None:
+            self._lock.leave_ended_loops()
+
+    def invalid_indexes(self, exc: BaseException) -> str:
+        """What a CREATE INDEX CONCURRENTLY that `exc` has ended has left, as SQL names it."""
+        if self._lock is None or not internals.executed(exc, _CONCURRENTLY):
+            return ""
+        return database_status.invalid_indexes(self._lock.ask)
+
     def configuring(self, _env: EnvironmentContext) -> None:
         """env.py has set up its logging, as a rule; Alembic is about to log what it has found."""
         answers = getattr(self._options, "cmd", (None,))[0]
@@ -164,6 +177,9 @@ class Guard:
     def _check(self) -> None:
         if self._lock is not None and self in _active:
             self._lock.check()
+
+
+_CONCURRENTLY = re.compile(r"\bINDEX\s+CONCURRENTLY\b", re.IGNORECASE)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -10,6 +10,8 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
+from .usage import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -180,6 +182,12 @@ def add_changing(add: Add) -> None:
         help="PostgreSQL's lock_timeout for the migrations' own connection.",
     )
     add(
+        "--lock-retries",
+        type=positive,
+        metavar="N",
+        help="How often to try again what did not get its lock; needs --ddl-lock-timeout.",
+    )
+    add(
         "--statement-timeout",
         type=seconds,
         metavar="TIME",
@@ -191,6 +199,14 @@ def add_changing(add: Add) -> None:
         action="store_true",
         help="Say which configuration is read, whose URL counts, and what the lock does.",
     )
+
+
+def refuse_alone(parsed: argparse.Namespace) -> None:
+    """Raise UsageError for an option that another one is missing for."""
+    if getattr(parsed, "lock_retries", None) and not parsed.ddl_lock_timeout:
+        raise UsageError(
+            "--lock-retries needs --ddl-lock-timeout: without it, no wait for a lock ends"
+        )
 
 
 def without_each(argv: Sequence[str]) -> list[str]:

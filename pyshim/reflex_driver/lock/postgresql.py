@@ -253,22 +253,27 @@ class PostgreSQLSession(SQLSession):
         close(old[0])
 
     def in_the_way(self) -> str:
-        """With an asyncio driver on one more connection, in an event loop of its own."""
-        found: list[str] = []
-        if not self.backends or self._elsewhere or not self._readable:
+        if not self.backends or not self._readable:
             return ""
-        query = _blocker_query([backend.partition(" ")[0] for backend in self.backends])
+        pids = [backend.partition(" ")[0] for backend in self.backends]
+        return _blocker(self.ask_apart(_blocker_query(pids)))
+
+    def ask_apart(self, sql: str) -> list[Any]:
+        """With an asyncio driver on one more connection, in an event loop of its own."""
+        found: list[Any] = []
+        if self._elsewhere:
+            return found
 
         def look() -> None:
             with self._anew() as fairy:
-                found.append(_blocker(ask(fairy, query)))
+                found.extend(ask(fairy, sql))
 
         with contextlib.suppress(Exception):  # what can't be told is not told
             if self._is_async:
                 in_new_loop(look, _BLOCKER_LIMIT)
             else:
-                found.append(_blocker(self.ask(query)))
-        return found[0] if found else ""
+                found.extend(self.ask(sql))
+        return found
 
     def _end_backends(self, fairy: PoolProxiedConnection) -> None:
         # Of its own role, whatever a listener has SET.
@@ -366,14 +371,14 @@ def _holder(row: list[Any]) -> Holder | None:
 def _blocker_query(pids: list[str]) -> str:
     """Who keeps one of these sessions waiting, and for what; no row if nobody does.
 
-    Of a session of another role the server tells this one the process id alone. A prepared
+    Of a session of another role the server does not tell this one the state. A prepared
     transaction has 0 for it (https://www.postgresql.org/docs/current/functions-info.html).
     """
     return f"""
         SELECT (SELECT l.relation::regclass::text FROM pg_locks l
                 WHERE l.pid = b.mine AND NOT l.granted LIMIT 1),
             b.pid, a.application_name, a.usename, host(a.client_addr), a.state,
-            extract(epoch FROM clock_timestamp() - coalesce(a.state_change, a.backend_start)),
+            extract(epoch FROM clock_timestamp() - a.state_change),
             (SELECT count(DISTINCT l.pid) FROM pg_locks l
              WHERE NOT l.granted AND b.mine = ANY (pg_blocking_pids(l.pid)))
         FROM (SELECT mine, unnest(pg_blocking_pids(mine)) AS pid
@@ -391,9 +396,12 @@ def _blocker(row: list[Any]) -> str:
     who = "a prepared transaction"
     if pid:
         who = f"pid {pid}"
-    if role is not None:  # else it is another role's, of which the server tells no more
-        who += f' "{application}" ({role}@{address or "local socket"}), {state}'
-        who += f" for {duration(float(seconds))}"
+    if role is not None:
+        who += f' "{application or ""}" ({role}'
+        if seconds is None:  # a session of a role that this one is no member of
+            who += ")"
+        else:
+            who += f"@{address or 'local socket'}), {state} for {duration(float(seconds))}"
     text = f"waiting for {what}: held by {who}"
     if behind:
         text += (
