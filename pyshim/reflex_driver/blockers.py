@@ -30,6 +30,7 @@ class Tries:
     """How often a run was begun, because it did not get a lock (retries.py)."""
 
     count: int = 1
+    reason: str = ""  # why the last one has ended, if others have ended it
     in_the_way: str = ""  # who was, at the last of them that did not get it, as a sentence
     over: str = ""  # why there is none more, where not all were needed
     invalid: str = ""  # the indexes that the last one has left invalid, as a statement names them
@@ -119,11 +120,12 @@ def _sentence(text: str) -> str:
 _LOCK_NOT_AVAILABLE, _LOCK_WAIT_TIMEOUT = "55P03", 1205
 
 
-def ended_by_a_lock(exc: BaseException) -> bool:
-    """Whether a statement has failed because others did not give a lock in time."""
-    return any(
-        state == _LOCK_NOT_AVAILABLE
-        or (number == _LOCK_WAIT_TIMEOUT and type(error).__name__ == "OperationalError")
-        for error in internals.chain(exc)
-        for state, number in (refusal.code(error),)
-    )
+def reason(exc: BaseException) -> str:
+    """What says that others did not give a lock in time; "" if `exc` is of anything else."""
+    for error in internals.chain(exc):
+        state, number = refusal.code(error)
+        if state == _LOCK_NOT_AVAILABLE or (
+            number == _LOCK_WAIT_TIMEOUT and type(error).__name__ == "OperationalError"
+        ):
+            return str(error).strip().partition("\n")[0]
+    return ""

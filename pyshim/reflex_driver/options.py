@@ -185,7 +185,13 @@ def add_changing(add: Add) -> None:
         "--lock-retries",
         type=positive,
         metavar="N",
-        help="How often to try again what did not get its lock; needs --ddl-lock-timeout.",
+        help="How often to try again what did not get its lock.",
+    )
+    add(
+        "--polite",
+        type=seconds,
+        metavar="TIME",
+        help="How long the application's queries may wait behind a statement; PostgreSQL.",
     )
     add(
         "--statement-timeout",
@@ -203,9 +209,12 @@ def add_changing(add: Add) -> None:
 
 def refuse_alone(parsed: argparse.Namespace) -> None:
     """Raise UsageError for an option that another one is missing for."""
-    if getattr(parsed, "lock_retries", None) and not parsed.ddl_lock_timeout:
+    polite = getattr(parsed, "polite", None)
+    if polite == 0:
+        raise UsageError("--polite needs a time, such as 2s")
+    if getattr(parsed, "lock_retries", None) and not (parsed.ddl_lock_timeout or polite):
         raise UsageError(
-            "--lock-retries needs --ddl-lock-timeout: without it, no wait for a lock ends"
+            "--lock-retries needs --ddl-lock-timeout or --polite: without them, no wait ends"
         )
 
 

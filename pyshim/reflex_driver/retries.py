@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from . import alembic_log, blockers, configuration
+from . import alembic_log, configuration
 from .hooks import observing
 from .progress import Progress, duration, jittered
 from .stopped import is_relative
@@ -55,7 +55,8 @@ class Retries:
                     command(configuration.copied(config) if self._most else config)
                 return
             except Exception as exc:
-                if not blockers.ended_by_a_lock(exc) or not self._goes_on(exc):
+                self._course.tries.reason = self._guard.was_busy(exc)
+                if not self._course.tries.reason or not self._goes_on(exc):
                     raise
             seconds = jittered(longest)
             self._guard.step_back()
@@ -113,6 +114,8 @@ class Retries:
         """Say how far the run has stepped back."""
         course, tries = self._course, self._course.tries
         undone = sum(stretch.undone for stretch in course.stretches)
+        if self._guard.for_others:
+            self._progress.leave(self._guard.for_others)
         text = "Stepped back"
         if undone:
             text += f", with {undone} revision{'s' if undone > 1 else ''} of the same transaction"
