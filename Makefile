@@ -81,9 +81,10 @@ test-alembic: ## Alembic's own tests in the embedded interpreter, on every inter
 	REFLEX_TEST_FULL=1 go test -v -count=1 -timeout $(TIMEOUT) ./tests/alembicsuite
 
 .PHONY: soak
-soak: ## kill 200 upgrades at random moments and finish each; interrupt 300
+soak: ## kill 200 upgrades at random moments and finish each; interrupt 300; --polite under load
 	REFLEX_TEST_ROUNDS=12 go test -v -count=1 -timeout 60m -run TestInterruptedAtRandomMoments ./tests
 	REFLEX_TEST_ROUNDS=40 go test -v -count=1 -timeout 60m -run TestKilledRunIsFinishedByTheNext ./tests
+	REFLEX_TEST_ROUNDS=1 go test -v -count=1 -timeout 10m -run TestPoliteUnderLoad ./tests
 
 .PHONY: bench
 bench: ## reflex db beside alembic, session beside pgxpool, test databases: ratios of one run

@@ -172,17 +172,22 @@ func TestLockAsksOnceBeforeEachCommit(t *testing.T) {
 		pgtest.Setting("log_connections", "on"),
 		pgtest.Setting("logging_collector", "on"), pgtest.Setting("log_filename", "all.log"))
 	file := filepath.Join(server.Data, "log", "all.log")
-	for _, driver := range drivers[2:] {
-		t.Run(driver, func(t *testing.T) {
+	for _, words := range append(drivers[2:], "postgresql+psycopg --ddl-lock-timeout 5s --lock-retries 3", "postgresql+psycopg --polite 10s") {
+		t.Run(words, func(t *testing.T) {
+			driver, options, _ := strings.Cut(words, " ")
 			p := newProjectOn(t, t.TempDir(), withDriver(server.NewDatabase(t), driver))
 			p.reviseMany(t, 10)
 			before := read(t, file)
-			p.succeed(t, "upgrade", "head")
+			p.succeed(t, append([]string{"upgrade", "head"}, strings.Fields(options)...)...)
 			log := strings.TrimPrefix(read(t, file), before)
 			asked := strings.Count(log, "reflex db lock (")
 			checks := len(regexp.MustCompile(`reflex db lock \(.*SELECT pg_backend_pid\(\)\n`).FindAllString(log, -1))
-			if n := strings.Count(log, "connection authorized"); n != 2 {
-				t.Errorf("%d connections, for the migration and its lock", n)
+			want := 2
+			if strings.Contains(options, "--polite") {
+				want = 3
+			}
+			if n := strings.Count(log, "connection authorized"); n != want {
+				t.Errorf("%d connections, for the migration and its lock; want %d", n, want)
 			}
 			// Beside them, the lock itself and its session's settings.
 			if checks != 10 || asked != 12 {

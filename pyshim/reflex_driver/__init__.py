@@ -25,6 +25,8 @@ The way through it:
     completion      what may come next on the command line, for the shell
     branches        revision files on git's branches: `rebase`, `heads --check`
     blockers        who is in the way of a statement that waits for a lock
+    retries         `--lock-retries`: what did not get its lock is begun again
+    polite          `--polite`: nobody waits behind a statement for longer
     framework       what a Reflex app's rxconfig.py says
     report          what became of a run, as data: `--json`, and a line of --each's report
     failure         what an exception means to the person at the terminal, with url and

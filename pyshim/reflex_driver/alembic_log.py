@@ -5,6 +5,7 @@ A handler that writes anywhere else is the project's record, and stays as it is.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -19,6 +20,23 @@ def hide() -> None:
     """Show no more of it than warnings."""
     for handler in _shown():
         handler.addFilter(_not_of_alembic)
+
+
+@contextlib.contextmanager
+def hidden() -> Iterator[None]:
+    """Hide it for the length of the block."""
+    handlers = list(_shown())
+
+    def drop(record: logging.LogRecord) -> bool:  # a filter of its own: `hide` may be on, too
+        return _not_of_alembic(record)
+
+    for handler in handlers:
+        handler.addFilter(drop)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(drop)
 
 
 def format_as_json() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from _thread import allocate_lock, start_new_thread
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import internals, refusal
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 _PATIENCE = 1.0  # a statement that takes no longer is not asked about, in seconds
 _PAUSE = 5.0  # between two questions, which the server's lock manager stops for
+
+
+@dataclass
+class Tries:
+    """How often a run was begun, because it did not get a lock (retries.py)."""
+
+    count: int = 1
+    reason: str = ""  # why the last one has ended, if others have ended it
+    in_the_way: str = ""  # who was, at the last of them that did not get it, as a sentence
+    over: str = ""  # why there is none more, where not all were needed
+    invalid: str = ""  # the indexes that the last one has left invalid, as a statement names them
 
 
 class Blockers:
@@ -67,29 +79,39 @@ class Blockers:
         """It has ended well; for after_cursor_execute."""
         self._since = None
 
+    def step_back(self) -> None:
+        """The statement has failed, and what was found stays to be read."""
+        self._since = None
+        if self.found:
+            self._progress.keep(_sentence(self.found))
+
     def _watch(self) -> None:
-        pause = look = self._patience / 2
-        while not self._over.acquire(timeout=pause):
+        while not self._over.acquire(timeout=self._patience / 2):
             since = self._since
-            if since is None or time.monotonic() - since < self._patience:
-                pause = look
-                continue
-            pause = _PAUSE
-            with self._progress:
-                self._tell(since)
+            if since is not None and time.monotonic() - since >= self._patience:
+                with self._progress:
+                    self._tell(since)
         self._over.release()
 
     def _tell(self, since: float) -> None:
-        """Ask again and again, as long as the statement that was begun then waits."""
+        """Ask again and again, as long as the statement that was begun then runs."""
+        next_time = 0.0
         while self._since == since:
-            found = self._ask()
-            if self._since != since or not found:
-                return
-            self.found = found
-            self._progress.show(found[0].upper() + found[1:])
-            if self._over.acquire(timeout=_PAUSE):
+            if time.monotonic() >= next_time:
+                found = self._ask()
+                next_time = time.monotonic() + _PAUSE
+                if self._since == since and found:
+                    self.found = found
+                    self._progress.show(_sentence(found))
+                elif not found:
+                    self._progress.clear()
+            if self._over.acquire(timeout=self._patience / 2):
                 self._over.release()
                 return
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 # What a server says of a lock that was not given in time: lock_timeout, NOWAIT and, on MySQL,
@@ -98,11 +120,12 @@ class Blockers:
 _LOCK_NOT_AVAILABLE, _LOCK_WAIT_TIMEOUT = "55P03", 1205
 
 
-def ended_by_a_lock(exc: BaseException) -> bool:
-    """Whether a statement has failed because others did not give a lock in time."""
-    return any(
-        state == _LOCK_NOT_AVAILABLE
-        or (number == _LOCK_WAIT_TIMEOUT and type(error).__name__ == "OperationalError")
-        for error in internals.chain(exc)
-        for state, number in (refusal.code(error),)
-    )
+def reason(exc: BaseException) -> str:
+    """What says that others did not give a lock in time; "" if `exc` is of anything else."""
+    for error in internals.chain(exc):
+        state, number = refusal.code(error)
+        if state == _LOCK_NOT_AVAILABLE or (
+            number == _LOCK_WAIT_TIMEOUT and type(error).__name__ == "OperationalError"
+        ):
+            return str(error).strip().partition("\n")[0]
+    return ""

@@ -43,6 +43,7 @@ from .exits import Outcome
 from .guard import Guard
 from .hooks import observing
 from .progress import say
+from .retries import Retries
 from .signals import Signals
 from .usage import UsageError
 
@@ -93,6 +94,7 @@ class CommandLine(alembic.config.CommandLine):
         self.version = version
         self._signals = Signals()
         self._guard: Guard | None = None
+        self._course = Course()
         for parser in (self.parser, *self.subparsers.choices.values()):
             parser.__class__ = Parser
         self.subparsers._parser_class = Parser
@@ -114,6 +116,7 @@ class CommandLine(alembic.config.CommandLine):
             parsed = self.parser.parse_args(argv)
             if not hasattr(parsed, "cmd"):
                 self.parser.error("a command is missing")
+            options.refuse_alone(parsed)
             if "each" not in parsed:
                 for name in options.EACH:
                     if name in parsed:
@@ -139,7 +142,7 @@ class CommandLine(alembic.config.CommandLine):
         if quiet and "changes_database" in parsed:
             parsed.verbose = False  # our own; where the command only reads, it is Alembic's
         course = watch or Course(verbose=getattr(parsed, "verbose", False))
-        self._guard, self._signals = None, signals
+        self._guard, self._course, self._signals = None, course, signals
         raiseerr, parsed.raiseerr = parsed.raiseerr, True  # CommandError comes to us
         run = failure.Run(
             self.program,
@@ -170,7 +173,6 @@ class CommandLine(alembic.config.CommandLine):
             course.failed(exc)
             if self._guard is not None:
                 run.stays = not self._guard.rolls_back
-                run.in_the_way = self._guard.in_the_way
             outcome = failure.describe(exc, run)
             if isinstance(exc, CommandError) and not raiseerr:
                 _log(str(exc))
@@ -194,13 +196,15 @@ class CommandLine(alembic.config.CommandLine):
             if getattr(options, "changes_database", False) and options.verbose:
                 say(sources)
             self._guard = Guard(options, self._signals)
+            alembic_run = super().run_cmd
             with (
                 branches.explained(config, self.program),
                 autogenerate.explained(options),
                 unnamed.refused(),
                 self._guard,
             ):
-                super().run_cmd(config, options)
+                retries = Retries(options, self._course, self._guard)
+                retries.run(config, lambda config: alembic_run(config, options))
         if options.cmd[0].__name__ == "list_templates" and sys.stderr.isatty():
             # To a person; the answer on stdout is Alembic's.
             print(f"{initialize.TEMPLATE} - {initialize.TEMPLATE_HELP}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pkgutil
 import tempfile
@@ -154,6 +155,14 @@ def completed(config: Config, options: Namespace) -> Iterator[str]:
             if _is_misnamed(config):
                 raise _no_section(config) from exc
             raise
+
+
+def copied(config: Config) -> Config:
+    """`config` as it is now, for an env.py that may change what it is given."""
+    other = copy.copy(config)
+    other.file_config = copy.deepcopy(config.file_config)
+    other.attributes = dict(config.attributes)
+    return other
 
 
 def _bare_script_directory(options: Namespace) -> bool:

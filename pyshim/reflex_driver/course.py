@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import history, internals
+from .blockers import Tries
 from .hooks import autocommits, listen
 from .progress import duration, say
 
@@ -51,7 +52,8 @@ class Stretch:
     at_work: Any = None  # Alembic's step that has begun and not ended
     begun: bool = False  # whether Alembic has read the version table
     rolls_back: bool = True  # a step that fails now leaves nothing behind
-    undone: bool = False  # steps were run whose work was rolled back
+    undone: int = 0  # steps that were run and whose work was rolled back
+    aim: tuple[str, str] | None = None  # the command and its target, if the next try is told them
     _kept_steps: int = 0
     _kept_before: tuple[tuple[str, ...], int] = ((), 0)  # the last commit
     _applied: bool = True  # the step at work is in the version table
@@ -80,6 +82,24 @@ class Stretch:
         if not heads or set(heads) != set(self.kept):
             return at
         return f"{at} ({'head' if len(heads) == 1 else 'heads'})"
+
+    def go_on(self, function: Callable[..., Iterable[Any]], earlier: Stretch) -> Iterable[Any]:
+        """What is left to run of what an earlier try has begun."""
+        self.before, self.steps, self.aim = earlier.before, earlier.steps, earlier.aim
+        self._kept_steps = len(self.steps)
+        if self.aim is None or self.script is None:
+            return function(self.kept, self.context)
+        return internals.planned(self.script, *self.aim, self.kept)
+
+    def is_of(self, other: Stretch) -> bool:
+        """Whether it is of the same version table."""
+        return self._table() == other._table()
+
+    def _table(self) -> tuple[Any, ...]:
+        connection = self.context.connection
+        assert connection is not None
+        schema = self.context.version_table_schema
+        return connection.engine.url, schema, self.context.version_table
 
     def follow(self, planned: Iterable[Any], tell: Callable[[Step], None]) -> Iterator[Any]:
         """Give Alembic its own steps, and notice when each begins and ends."""
@@ -111,7 +131,7 @@ class Stretch:
     def rolled_back(self) -> None:
         """What was not kept is gone."""
         if not self._autocommits:
-            self.undone = self.undone or len(self.steps) > self._kept_steps
+            self.undone += len(self.steps) - self._kept_steps
             self.after = self.kept
             del self.steps[self._kept_steps :]
 
@@ -126,6 +146,8 @@ class Course:
 
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
+        self.tries = Tries()
+        self._past: list[Stretch] = []  # of earlier tries, and not yet gone on with
         self._all: list[Stretch] = []
         self._committing: list[Stretch] = []  # by the last commit
         self._began = 0.0
@@ -135,7 +157,12 @@ class Course:
     @property
     def stretches(self) -> list[Stretch]:
         """Each version table that Alembic has read, in env.py's order."""
-        return [stretch for stretch in self._all if stretch.begun]
+        return [stretch for stretch in (*self._past, *self._all) if stretch.begun]
+
+    @property
+    def at_work(self) -> Stretch | None:
+        """That of the step which has begun and not ended."""
+        return next((s for s in self.stretches if s.at_work is not None), None)
 
     @property
     def seconds(self) -> float:
@@ -174,6 +201,13 @@ class Course:
             else:
                 stretch.rolled_back()
 
+    def begin_again(self) -> None:
+        """env.py is run once more, after `failed`. What was kept counts."""
+        self.tries.count += 1
+        self._past, self._all, self._committing = self.stretches, [], []
+        for stretch in self._past:
+            stretch.at_work = None
+
     def places(self) -> str:
         """Where the databases stand, in words: "shop is at 0042 (head)"."""
         return _places(self.stretches)
@@ -190,6 +224,8 @@ class Course:
             "after": None if self.unknown else _one([sorted(stretch.kept) for stretch in found]),
             "target": _one([stretch.target for stretch in found]),
             "steps": [vars(step) for stretch in found for step in stretch.steps],
+            "tries": self.tries.count,
+            "in_the_way": self.tries.in_the_way,
         }
 
     def refuse(self) -> None:
@@ -205,11 +241,17 @@ class Course:
             if stretch is None:
                 return function(heads, context)
             course._began = course._began or time.monotonic()
+            earlier = None
             if not stretch.begun:
                 stretch.before = stretch.after = stretch.kept = tuple(heads)
                 stretch.begun = True
-            planned = function(heads, context)
-            stretch.target = _end_of(planned)
+                earlier = next((past for past in course._past if past.is_of(stretch)), None)
+            if earlier is None:
+                planned = function(heads, context)
+            else:
+                course._past.remove(earlier)
+                planned = stretch.go_on(function, earlier)
+            stretch.target = _end_of(planned) or (earlier.target if earlier else None)
             return stretch.follow(planned, course._tell)
 
         steps._reflex_watched = True  # type: ignore[attr-defined]

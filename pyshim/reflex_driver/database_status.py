@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from . import history, lock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from alembic.runtime.migration import MigrationContext
     from alembic.script import Script, ScriptDirectory
@@ -166,6 +166,14 @@ def ask(context: MigrationContext, script: ScriptDirectory, rows: Sequence[str])
         lock=lock.holder(context),
         invalid_indexes=_invalid_indexes(connection) if name == "postgresql" else [],
     )
+
+
+def invalid_indexes(ask: Callable[[str], list[Any]]) -> str:
+    """PostgreSQL's invalid indexes, as a statement takes them; `ask` answers with a row."""
+    row = ask(f"""
+        SELECT string_agg(quote_ident(i.nspname) || '.' || quote_ident(i.relname), ', ')
+        FROM ({_INVALID_INDEXES}) AS i (nspname, relname, of_table)""")
+    return str(row[0]) if row and row[0] else ""
 
 
 def _invalid_indexes(connection: Connection) -> list[Index]:

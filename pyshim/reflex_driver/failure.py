@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import (
-    blockers,
     drivers,
     exits,
     framework,
@@ -51,7 +50,6 @@ class Run:
     whole: bool = False  # the whole traceback is asked for
     changes: bool = False  # the command was to change a database
     stays: bool = False  # the database does not take back what a revision did
-    in_the_way: str = ""  # who kept the last statement waiting, as a sentence
     named: str = ""  # the revision of the command line
     shown: bool = False  # the project's own sys.excepthook has shown the exception
     course: Course | None = None  # what it has done
@@ -125,26 +123,30 @@ def _sort(exc: BaseException, run: Run) -> Outcome:
         return Outcome()  # whoever read the answer has seen enough
     if isinstance(exc, UsageError):
         return Outcome(exits.USAGE, str(exc), exc.hint)
-    if blockers.ended_by_a_lock(exc):
-        return _busy(exc, run)
+    if run.course is not None and run.course.tries.reason:
+        return _busy(exc, run, run.course)
     if internals.in_revision(exc):  # whatever it could not reach, it is not env.py's database
         return _failed(exc, run)
     return _driver(exc) or _url(exc) or _connection(exc) or _configuration(exc) or _failed(exc, run)
 
 
-def _busy(exc: BaseException, run: Run) -> Outcome:
+def _busy(exc: BaseException, run: Run, course: Course) -> Outcome:
     """Others did not give a lock in time. It is no fault of the revision."""
-    original = getattr(exc, "orig", None) or exc
-    lines = [f"the database was busy: {_plain(original).partition(chr(10))[0]}"]
-    if run.in_the_way:
-        lines.append(run.in_the_way)
+    tries = course.tries
+    often = f", at all {tries.count} tries" if tries.count > 1 else ""
+    lines = [f"the database was busy{often}: {tries.reason}"]
+    if tries.in_the_way:
+        lines.append(tries.in_the_way)
     if run.stays:
         lines.append(STAYS)
-    hint = (
-        "end what is in the way, or wait for it longer (--ddl-lock-timeout); "
-        f"`{run.program} status` shows where the database stands now"
-    )
-    summary = Stop(exc, run.course).summary(changes=run.changes)
+    if tries.over:
+        lines.append(f"it was not tried again: {tries.over}")
+    hint = "end what is in the way, or wait for it longer (--ddl-lock-timeout, --polite); "
+    if tries.invalid:
+        lines.append(f"an index is left that is not valid: {tries.invalid}")
+        hint += f"`DROP INDEX CONCURRENTLY {tries.invalid}`, and give the same command again; "
+    hint += f"`{run.program} status` shows where the database stands now"
+    summary = Stop(exc, course).summary(changes=run.changes)
     return Outcome(exits.BUSY, "\n".join(lines), hint, summary=summary)
 
 

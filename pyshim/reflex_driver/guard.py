@@ -9,13 +9,15 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
-from . import alembic_log, log, status
+from . import alembic_log, blockers, database_status, internals, log, status
 from .blockers import Blockers
 from .hooks import autocommits, listen, observing
 from .interrupts import Interrupts
 from .lock import Lock
+from .polite import Polite
 from .progress import Progress
 from .usage import UsageError
 from .waiting import Wait
@@ -52,6 +54,8 @@ class Guard:
         self._blockers = Blockers(
             self._ask_the_lock, Progress(quiet=quiet), self._timeouts["lock_timeout"]
         )
+        limit = getattr(options, "polite", None)
+        self._polite = None if limit is None else Polite(limit)
         # Whether a revision that fails is taken back, by every database that was met.
         self.rolls_back = True
 
@@ -79,6 +83,8 @@ class Guard:
         _active.remove(self)
         self._interrupts.stop()
         self._blockers.stop()
+        if self._polite is not None:
+            self._polite.stop()
         if self._lock is None:
             return
         if kind is not None and self._signals.raised:
@@ -89,6 +95,8 @@ class Guard:
     def forked(self) -> None:
         """In a forked child: leave the lock and the signals to the parent."""
         self._interrupts.forked()
+        if self._polite is not None:
+            self._polite.forked()
         if self._lock is not None:
             atexit.unregister(self._lock.close)
             self._lock.forked()
@@ -97,6 +105,31 @@ class Guard:
     def in_the_way(self) -> str:
         """Who kept the statement that ran last waiting, as a sentence; or ""."""
         return self._blockers.found
+
+    @property
+    def for_others(self) -> str:
+        """Who has waited for too long behind the statement that ran last, as a sentence; or ""."""
+        return "" if self._polite is None else self._polite.reason
+
+    def was_busy(self, exc: BaseException) -> str:
+        """Why others have ended a statement, as a sentence; "" if they have not."""
+        if self._polite is not None and self._polite.ended(exc):
+            return self.for_others
+        return blockers.reason(exc)
+
+    def step_back(self) -> None:
+        """Others have ended env.py, and it is to be run again."""
+        self._blockers.step_back()
+        if self._polite is not None:
+            self._polite.step_back()
+        if self._lock is not None:
+            self._lock.leave_ended_loops()
+
+    def invalid_indexes(self, exc: BaseException) -> str:
+        """What a CREATE INDEX CONCURRENTLY that `exc` has ended has left, as SQL names it."""
+        if self._lock is None or not internals.executed(exc, _CONCURRENTLY):
+            return ""
+        return database_status.invalid_indexes(self._lock.ask)
 
     def configuring(self, _env: EnvironmentContext) -> None:
         """env.py has set up its logging, as a rule; Alembic is about to log what it has found."""
@@ -122,6 +155,9 @@ class Guard:
                 self._set_timeouts(connection)
         if self._lock is not None and self in _active:
             self._lock.acquire(context)
+        if self._polite is not None and self in _active:
+            self._polite.watch(context)
+        if self._lock is not None and self in _active:
             self._blockers.start()
             listen(connection, "before_cursor_execute", self._blockers.begins)
             listen(connection, "after_cursor_execute", self._blockers.ends)
@@ -164,6 +200,9 @@ class Guard:
     def _check(self) -> None:
         if self._lock is not None and self in _active:
             self._lock.check()
+
+
+_CONCURRENTLY = re.compile(r"\bINDEX\s+CONCURRENTLY\b", re.IGNORECASE)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from types import FrameType, TracebackType
 
@@ -225,10 +226,24 @@ def lost_connection(exc: BaseException) -> bool:
     return any(getattr(cause, "connection_invalidated", False) for cause in chain(exc))
 
 
+def executed(exc: BaseException, pattern: re.Pattern[str]) -> bool:
+    """Whether a statement has failed in which the pattern is found."""
+    statements = (getattr(cause, "statement", None) for cause in chain(exc))
+    return any(isinstance(text, str) and pattern.search(text) for text in statements)
+
+
 def call_when_applied(context: MigrationContext, callback: Callable[..., None]) -> None:
     """Have Alembic call this too, as one of the option `on_version_apply`."""
     callbacks = context.on_version_apply_callbacks
     context.on_version_apply_callbacks = (*callbacks, callback)
+
+
+def planned(
+    script: ScriptDirectory, command: str, target: str, heads: tuple[str, ...]
+) -> Iterable[Any]:
+    """The steps of `upgrade`, `downgrade` or `stamp` from `heads` to `target`, as it plans them."""
+    steps: Iterable[Any] = getattr(script, f"_{command}_revs")(target, heads)
+    return steps
 
 
 def named(exc: BaseException, package: str, name: str) -> bool:

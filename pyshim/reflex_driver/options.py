@@ -10,6 +10,8 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
+from .usage import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -180,6 +182,18 @@ def add_changing(add: Add) -> None:
         help="PostgreSQL's lock_timeout for the migrations' own connection.",
     )
     add(
+        "--lock-retries",
+        type=positive,
+        metavar="N",
+        help="How often to try again what did not get its lock.",
+    )
+    add(
+        "--polite",
+        type=seconds,
+        metavar="TIME",
+        help="How long the application's queries may wait behind a statement; PostgreSQL.",
+    )
+    add(
         "--statement-timeout",
         type=seconds,
         metavar="TIME",
@@ -202,6 +216,17 @@ def with_value() -> set[str]:
     for add in (add_env_file, add_log_format, add_each):
         names.update(name for name, valued in _declared(add).items() if valued)
     return names
+
+
+def refuse_alone(parsed: argparse.Namespace) -> None:
+    """Raise UsageError for an option that another one is missing for."""
+    polite = getattr(parsed, "polite", None)
+    if polite == 0:
+        raise UsageError("--polite needs a time, such as 2s")
+    if getattr(parsed, "lock_retries", None) and not (parsed.ddl_lock_timeout or polite):
+        raise UsageError(
+            "--lock-retries needs --ddl-lock-timeout or --polite: without them, no wait ends"
+        )
 
 
 def without_each(argv: Sequence[str]) -> list[str]:

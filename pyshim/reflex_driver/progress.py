@@ -39,15 +39,24 @@ class Progress:
         _exc: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Take away what a terminal shows."""
         if self._terminal and self._last is not None:
             say("\r\x1b[K", end="")
+        self._last = None
 
     def leave(self, line: str) -> None:
         """Say `line` in the place of what was shown, so that it stays."""
         if not self.quiet:
-            self.__exit__(None, None, None)
-            self._last = None
+            self.clear()
             say(line)
+
+    def keep(self, line: str) -> None:
+        """Say `line`, which was shown, where that does not stay."""
+        if self._terminal:
+            self.leave(line)
 
     def show(self, line: str, *shorter: str) -> None:
         """Say `line`, if it is time to; on a terminal, a shorter one if it does not fit."""
@@ -87,12 +96,17 @@ def duration(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
+def jittered(longest: float) -> float:
+    """Half of `longest` or more, so that many pods started together do not ask together."""
+    return _JITTER.uniform(longest / 2, longest)
+
+
 def pause(longest: float, *, is_async: bool) -> None:
-    """Sleep for half of `longest` or more, so that many pods started together do not ask together.
+    """Sleep for a `jittered` time, in seconds.
 
     Where the driver is asyncio's, the project's other tasks go on meanwhile.
     """
-    seconds = _JITTER.uniform(longest / 2, longest)
+    seconds = jittered(longest)
     if is_async:
         import asyncio
 

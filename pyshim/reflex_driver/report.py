@@ -58,6 +58,8 @@ def record(outcome: Outcome, found: dict[str, Any], *, reads: bool) -> dict[str,
         "revisions": len(found.get("steps", ())),
         "steps": found.get("steps", []),
         "seconds": found.get("seconds", 0),
+        "tries": found.get("tries", 1),
+        "in_the_way": found.get("in_the_way", ""),
         "summary": outcome.summary,
         "message": outcome.message,
     }

@@ -25,9 +25,7 @@ class Stop:
 
     def __init__(self, exc: BaseException, course: Course | None) -> None:
         self._course = course
-        self._at_work = next(
-            (s for s in (course.stretches if course else ()) if s.at_work is not None), None
-        )
+        self._at_work = course.at_work if course else None
         step = self._at_work.at_work if self._at_work else None
         revision = getattr(step, "revision", None)
         self.file = "" if revision is None else str(revision.path)
@@ -89,7 +87,7 @@ class Stop:
 
 def _again(stretch: Stretch, named: str) -> str:
     """How to go on. A number of steps is counted from where each database is now."""
-    if not re.fullmatch(r"(.*@)?[+-]\d+", named):
+    if not is_relative(named):
         return "give the same command again"
     direction = "upgrade" if stretch.at_work.is_upgrade else "downgrade"
     if stretch.target is None:
@@ -97,6 +95,11 @@ def _again(stretch: Stretch, named: str) -> str:
     return (
         f"go on with `{direction} {stretch.target}`: {named} counts from where the database is now"
     )
+
+
+def is_relative(named: str) -> bool:
+    """Whether a revision is counted from where the database is (alembic.script.base)."""
+    return bool(re.fullmatch(r"(.*@)?[+-]\d+", named))
 
 
 def _own_frames(exc: BaseException, revision: str) -> list[traceback.FrameSummary]:

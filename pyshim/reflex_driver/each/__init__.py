@@ -295,6 +295,8 @@ def _not_begun(database: Database) -> dict[str, Any]:
         "revisions": 0,
         "steps": [],
         "seconds": 0,
+        "tries": 0,
+        "in_the_way": "",
         "summary": "",
         "message": "",
     }

@@ -103,8 +103,7 @@ class View:
 
     def clear(self) -> None:
         """Take the progress line away."""
-        self._progress.__exit__(None, None, None)
-        self._progress.__enter__()
+        self._progress.clear()
 
     def _answer(self, result: Result) -> None:
         """A database's own line, on stdout."""

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -137,6 +137,20 @@ class Lock:
         """
         found = (session.in_the_way() for session in list(self._sessions.values()))
         return next(filter(None, found), "")
+
+    def ask(self, sql: str) -> list[Any]:
+        """The row that the migration's database answers with; [] where it can't be asked.
+
+        May be called when the migration's event loop has ended. Raises nothing.
+        """
+        found = (session.ask_apart(sql) for session in list(self._sessions.values()))
+        return next(filter(None, found), [])
+
+    def leave_ended_loops(self) -> None:
+        """Give back what is held in event loops that have ended, where it can't be asked for."""
+        for key in [key for key in self._sessions if key[1] is not None]:
+            if self._sessions[key].end():
+                del self._sessions[key]
 
     def interrupt(self) -> None:
         """End a question on a lock's connection whose answer is overdue, if there is one.

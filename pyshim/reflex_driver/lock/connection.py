@@ -141,6 +141,12 @@ class OwnConnection:
             return
         self.discard()
 
+    def end(self) -> bool:
+        """See protocol.Session. The server drops what the connection holds."""
+        keep_forever(self._fairy)
+        shut_down(self._sockets)
+        return bool(self._sockets)
+
     def discard(self) -> None:
         """Close the connection, in its event loop if it has one."""
         with contextlib.suppress(Exception):  # lost, and reported before the last commit

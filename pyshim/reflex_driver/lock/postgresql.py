@@ -18,7 +18,7 @@ from .protocol import NOBODY, UNKNOWN, Holder, Place
 from .questions import ask, has_begun, unnoticed, version_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
@@ -137,11 +137,11 @@ class PostgreSQLSession(SQLSession):
         told = _told_pid(self.driver_connection()) or 0
         self._pid, start, database, self._readable, _ = self.ask(f"""
             SELECT pg_backend_pid(), {_START}, {_DATABASE}, {_READABLE},
-                CASE WHEN pg_backend_pid() = {told} THEN {_settings()} END""")
+                CASE WHEN pg_backend_pid() = {told} THEN {settings("lock")} END""")
         if self._pid != told:
             if connection is not None:
                 self._refuse_pooler(connection)
-            self.ask(f"SELECT {_settings()}")
+            self.ask(f"SELECT {settings('lock')}")
         oid, _, migrations_start = self._server.partition(" since ")
         where = LOCK_URL if self.by_url else "it"
         if start != migrations_start:  # a URL of several hosts may lead to one now, another then
@@ -253,22 +253,27 @@ class PostgreSQLSession(SQLSession):
         close(old[0])
 
     def in_the_way(self) -> str:
-        """With an asyncio driver on one more connection, in an event loop of its own."""
-        found: list[str] = []
-        if not self.backends or self._elsewhere or not self._readable:
+        if not self.backends or not self._readable:
             return ""
-        query = _blocker_query([backend.partition(" ")[0] for backend in self.backends])
+        pids = [backend.partition(" ")[0] for backend in self.backends]
+        return _blocker(self.ask_apart(_blocker_query(pids)))
+
+    def ask_apart(self, sql: str) -> list[Any]:
+        """With an asyncio driver on one more connection, in an event loop of its own."""
+        found: list[Any] = []
+        if self._elsewhere:
+            return found
 
         def look() -> None:
             with self._anew() as fairy:
-                found.append(_blocker(ask(fairy, query)))
+                found.extend(ask(fairy, sql))
 
         with contextlib.suppress(Exception):  # what can't be told is not told
             if self._is_async:
                 in_new_loop(look, _BLOCKER_LIMIT)
             else:
-                found.append(_blocker(self.ask(query)))
-        return found[0] if found else ""
+                found.extend(self.ask(sql))
+        return found
 
     def _end_backends(self, fairy: PoolProxiedConnection) -> None:
         # Of its own role, whatever a listener has SET.
@@ -300,6 +305,49 @@ class PostgreSQLSession(SQLSession):
         _set(connection, name, str(limit))
 
 
+# What a query that reads or writes rows waits for: a table, or a row of it. What else waits
+# changes a table itself, or cleans it.
+_OF_QUERIES = """(l.mode IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')
+    OR l.locktype IN ('transactionid', 'tuple'))"""
+
+
+def sees(ask: Callable[[str], list[Any]], backends: Sequence[str]) -> bool:
+    """Whether the server tells of all these sessions."""
+    found: int = ask(f"SELECT count(*) FROM ({_sessions(backends)}) AS mine")[0]
+    return found == len(backends)
+
+
+def waiting_behind(ask: Callable[[str], list[Any]], backends: Sequence[str]) -> list[str]:
+    """The queries that wait behind one of the sessions `backends`, whether that waits or not.
+
+    A word for each, which is another one when its session waits with another query. The
+    server knows other sessions' queries only as far as it tells this role of them.
+    """
+    row = ask(f"""
+        WITH mine AS ({_sessions(backends)})
+        SELECT string_agg(DISTINCT concat(l.pid, '@', extract(epoch FROM a.query_start)), ' ')
+        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid AND a.usesysid IS NOT NULL
+        WHERE CASE WHEN NOT l.granted AND {_OF_QUERIES}
+            THEN pg_blocking_pids(l.pid) && (SELECT array_agg(pid) FROM mine) END""")
+    return str(row[0]).split() if row and row[0] else []
+
+
+def cancel(ask: Callable[[str], list[Any]], backends: Sequence[str]) -> None:
+    """End the statement of each of these sessions that keeps a query waiting."""
+    ask(f"""
+        SELECT count(pg_cancel_backend(mine.pid)) FROM ({_sessions(backends)}) AS mine
+        WHERE EXISTS (SELECT FROM pg_locks l WHERE CASE WHEN NOT l.granted AND {_OF_QUERIES}
+            THEN mine.pid = ANY (pg_blocking_pids(l.pid)) END)""")
+
+
+def _sessions(backends: Sequence[str]) -> str:
+    """A query for their process ids. The server gives the same one to another session later."""
+    found = (backend.partition(" ") for backend in backends)
+    rows = ", ".join(f"({pid}, '{since}')" for pid, _, since in found)
+    return f"""SELECT a.pid FROM (VALUES {rows}) AS b (pid, since)
+        JOIN pg_stat_activity a ON a.pid = b.pid AND {_BACKEND_START} = b.since"""
+
+
 def _set(connection: Connection, name: str, value: str) -> None:
     """Set a parameter, in the project's transaction or for its session."""
     fairy = connection.connection
@@ -309,23 +357,23 @@ def _set(connection: Connection, name: str, value: str) -> None:
         fairy.commit()
 
 
-def _settings() -> str:
-    """An expression that sets the lock's session up.
+def settings(task: str) -> str:
+    """An expression that sets a session of ours up.
 
     The keepalives are for what lies between, such as a NAT that forgets who idles.
     """
     return f"""concat(
-        set_config('application_name', '{process_name()}', false),
+        set_config('application_name', '{process_name(task)}', false),
         set_config('statement_timeout', '0', false),
         set_config('tcp_keepalives_idle', '60', false),
         CASE WHEN current_setting('{_IDLE}', true) IS NOT NULL  -- since 14
             THEN set_config('{_IDLE}', '0', false) END)"""
 
 
-def process_name() -> str:
-    """How a lock's connection is called on the server."""
+def process_name(task: str = "lock") -> str:
+    """How a connection of ours is called on the server."""
     node = "".join(c for c in platform.node() if c.isalnum() or c in "-.")
-    return f"reflex db lock ({node}, pid {os.getpid()})"
+    return f"reflex db {task} ({node}, pid {os.getpid()})"
 
 
 def _told_pid(driver: Any) -> int | None:
@@ -366,14 +414,14 @@ def _holder(row: list[Any]) -> Holder | None:
 def _blocker_query(pids: list[str]) -> str:
     """Who keeps one of these sessions waiting, and for what; no row if nobody does.
 
-    Of a session of another role the server tells this one the process id alone. A prepared
+    Of a session of another role the server does not tell this one the state. A prepared
     transaction has 0 for it (https://www.postgresql.org/docs/current/functions-info.html).
     """
     return f"""
         SELECT (SELECT l.relation::regclass::text FROM pg_locks l
                 WHERE l.pid = b.mine AND NOT l.granted LIMIT 1),
             b.pid, a.application_name, a.usename, host(a.client_addr), a.state,
-            extract(epoch FROM clock_timestamp() - coalesce(a.state_change, a.backend_start)),
+            extract(epoch FROM clock_timestamp() - a.state_change),
             (SELECT count(DISTINCT l.pid) FROM pg_locks l
              WHERE NOT l.granted AND b.mine = ANY (pg_blocking_pids(l.pid)))
         FROM (SELECT mine, unnest(pg_blocking_pids(mine)) AS pid
@@ -391,9 +439,12 @@ def _blocker(row: list[Any]) -> str:
     who = "a prepared transaction"
     if pid:
         who = f"pid {pid}"
-    if role is not None:  # else it is another role's, of which the server tells no more
-        who += f' "{application}" ({role}@{address or "local socket"}), {state}'
-        who += f" for {duration(float(seconds))}"
+    if role is not None:
+        who += f' "{application or ""}" ({role}'
+        if seconds is None:  # a session of a role that this one is no member of
+            who += ")"
+        else:
+            who += f"@{address or 'local socket'}), {state} for {duration(float(seconds))}"
     text = f"waiting for {what}: held by {who}"
     if behind:
         text += (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..progress import pause
 
@@ -116,6 +116,14 @@ class Session(ABC):
         Called in another thread than the migration's. Raises nothing.
         """
         return ""
+
+    def ask_apart(self, sql: str) -> list[Any]:  # noqa: ARG002
+        """The first row of an answer, from any thread; [] where there is none. Raises nothing."""
+        return []
+
+    def end(self) -> bool:
+        """Give the locks back, from outside of the session's event loop; whether that is done."""
+        return False
 
     def interrupt(self) -> None:  # noqa: B027
         """End the question that waits for its answer for long, if there is one; from any thread."""

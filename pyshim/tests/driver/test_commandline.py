@@ -177,6 +177,9 @@ def test_which_configuration_is_read(project: Project) -> None:
         (("upgrade", "head", "--sql", "--wait", "5s"), "--wait is for a server"),
         (("upgrade", "head", "--statement-timeout", "5s"), "this database is sqlite"),
         (("upgrade", "head", "--ddl-lock-timeout", "5s"), "this database is sqlite"),
+        (("upgrade", "head", "--lock-retries", "5"), "--lock-retries needs --ddl-lock-timeout"),
+        (("upgrade", "head", "--polite", "5s"), "this database is sqlite"),
+        (("upgrade", "head", "--polite", "0"), "--polite needs a time"),
     ],
 )
 def test_what_does_not_go_together_is_2(

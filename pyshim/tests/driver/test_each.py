@@ -451,6 +451,8 @@ def test_the_record_of_a_report() -> None:
         "revisions": 1,
         "steps": [{"revision": "b2", "seconds": 0.4}],
         "seconds": 0.5,
+        "tries": 1,
+        "in_the_way": "",
         "summary": "",
         "message": "",
     }

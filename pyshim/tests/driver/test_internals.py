@@ -374,3 +374,19 @@ def test_what_alembic_calls_when_a_revision_is_applied(project: Project) -> None
         return status
 
     fork(run, project.directory, **project.env).check()
+
+
+def test_the_steps_to_a_target(project: Project) -> None:
+    """As upgrade, downgrade and stamp of Alembic plan them."""
+    project.revision("a1")
+    project.revision("b2", "a1")
+    script = ScriptDirectory(str(project.directory / "alembic"))
+
+    def plan(command: str, target: str, *heads: str) -> list[tuple[str, ...]]:
+        steps: Any = internals.planned(script, command, target, heads)
+        return [tuple(step.to_revisions) for step in steps]
+
+    assert plan("upgrade", "b2") == [("a1",), ("b2",)]
+    assert plan("upgrade", "b2", "b2") == []
+    assert plan("downgrade", "base", "b2") == [("a1",), ()]
+    assert plan("stamp", "b2") == [("b2",)]
