@@ -33,7 +33,8 @@ The way through it:
                     refusal (connecting), versions (the files) and installing (packages)
     stopped         where a failed run has stopped: the revision, the line, the database
     exits           the exit statuses, and the end of a run
-    log, width      our own lines as JSON; how many columns a text takes
+    log, printing   our own lines as JSON; print, which no character can stop
+    width           how many columns a text takes
     terminal        whether a stream is a terminal
     secrets         the run's own passwords, kept out of our messages and off stderr
     internals       the names of other people's internals

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from . import log, width
+from .printing import put
 from .terminal import is_terminal
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Outcome:
 def answer(text: str) -> int:
     """Print what was asked for, and return the exit status."""
     try:
-        print(text)
+        put(text)
     except OSError as error:  # at once, with PYTHONUNBUFFERED
         return finish(Outcome(), error)
     return finish(Outcome())
@@ -160,8 +161,7 @@ def _write(text: str) -> None:
     stream = sys.__stderr__
     try:
         if stream is not None and not stream.closed:
-            stream.write(text)
-            stream.flush()
+            put(text, end="", file=stream, flush=True)
             return
     except (OSError, ValueError):  # full, or its reader is gone: what is written is lost
         _discard(stream)

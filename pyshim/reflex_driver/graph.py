@@ -14,6 +14,7 @@ from alembic.util import to_tuple
 
 from . import history
 from .database_status import compare
+from .printing import put
 from .screen import GREEN, YELLOW, paint
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _command(draw: Callable[[_Picture], Iterator[str]]) -> Callable[..., None]:
         script = history.load(config)
         for picture in _pictures(config, script, rev_range, indicate_current=indicate_current):
             for line in draw(picture):
-                print(line)
+                put(line)
 
     return history_drawn
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from alembic import command
 
 from . import configuration, framework
+from .printing import put
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def run(config: Config, options: argparse.Namespace, program: str) -> None:
             command.init(config, options.directory, template, options.package)
     if not options.quiet:
         kept_ini = ini if kept else None
-        print(_next_steps(program, Path(options.directory), kept_ini, found))
+        put(_next_steps(program, Path(options.directory), kept_ini, found))
 
 
 def _next_steps(program: str, directory: Path, kept: Path | None, found: Models) -> str:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import log, width
+from .printing import put
 from .terminal import is_terminal
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def say(line: str, end: str = "\n") -> None:
         line = log.entry("info", line)
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
-            print(line, end=end, file=sys.stderr, flush=True)
+            put(line, end, sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

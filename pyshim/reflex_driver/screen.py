@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import history, width
+from .printing import put
 from .terminal import is_terminal
 
 if TYPE_CHECKING:
@@ -37,15 +38,15 @@ def show(
     """Print each in a paragraph of its own."""
     for number, database in enumerate(databases):
         if number:
-            print()
+            put()
         columns = width.of(sys.stdout)
         for name, value in _lines(script, database, verbose=verbose):
-            print(_beside(name) + _fitting(name, value, columns))
+            put(_beside(name) + _fitting(name, value, columns))
         summary, colour, steps = _summary(script, database, program)
-        print(_beside("") + paint(summary, colour))
+        put(_beside("") + paint(summary, colour))
         for name, step in _named("Next", steps):
             start = _beside(name)
-            print(start + (width.fold(step, columns, start) if columns else step))
+            put(start + (width.fold(step, columns, start) if columns else step))
 
 
 def show_briefly(script: ScriptDirectory, databases: list[DatabaseStatus]) -> None:
@@ -59,7 +60,7 @@ def show_briefly(script: ScriptDirectory, databases: list[DatabaseStatus]) -> No
         if database.invalid_indexes:
             names = ", ".join(index.sql for index in database.invalid_indexes)
             parts.append(f"Invalid indexes: {names}.")
-        print("  ".join(parts))
+        put("  ".join(parts))
 
 
 def _lines(

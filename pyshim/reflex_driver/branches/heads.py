@@ -9,6 +9,7 @@ from alembic import command
 
 from .. import history
 from ..advised import AdvisedError
+from ..printing import put
 from .files import RevisionFileError
 from .git import Git, GitError
 from .graph import Graph, Locations
@@ -60,7 +61,7 @@ def _print(names: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"form": history.FORM, "heads": list(names)}, indent=2))
     else:
-        print("".join(f"{name} (head)\n" for name in names), end="")
+        put("".join(f"{name} (head)\n" for name in names), end="")
 
 
 def advise(error: CommandError, config: Config, program: str) -> None:

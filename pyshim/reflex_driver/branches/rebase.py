@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from .. import configuration, history, status
 from ..advised import AdvisedError
+from ..printing import put
 from .files import RevisionFile, with_parent
 from .git import Git, GitError
 from .graph import Graph, Locations
@@ -55,20 +56,20 @@ def rebase(config: Config, *, program: str, onto: str | None, dry_run: bool) -> 
                 f"this branch's alone{f': {upstream} has them' if upstream else ''}",
                 f"`{program} merge heads` joins them",
             )
-        print(f"Nothing to do: there is one head, {heads[0]}." if heads else "No revisions here.")
+        put(f"Nothing to do: there is one head, {heads[0]}." if heads else "No revisions here.")
         return
     _ask_the_database(config, here, moves, program)
     _warn_of_tables(here, moves)
     if dry_run:
         for move in moves:
-            print(_diff(move), end="")
+            put(_diff(move), end="")
         return
     _write(moves)
     for move in moves:
         before = ", ".join(move.file.parents) or "nothing"
-        print(f"{move.file.revision} follows {move.onto} now, not {before}: {move.file.name}")
+        put(f"{move.file.revision} follows {move.onto} now, not {before}: {move.file.name}")
     busy = git.busy() if git else ""
-    print(
+    put(
         f"Next: git add {' '.join(move.file.name for move in moves)}"
         + (f", then git {busy} --continue" if busy else "")
     )
@@ -261,7 +262,7 @@ def _warn_of_tables(here: Graph, moves: list[_Move]) -> None:
     for table, names in sorted(touching.items()):
         if names & moved and names & below:
             text = ", ".join(sorted(names))
-            print(f"Look at the table {table}: {text} all change it.", file=sys.stderr)
+            put(f"Look at the table {table}: {text} all change it.", file=sys.stderr)
 
 
 def _diff(move: _Move) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from .. import exits, log, report
 from ..exits import Outcome
+from ..printing import put
 from ..progress import Progress
 from ..terminal import is_terminal
 
@@ -136,8 +137,7 @@ class View:
     def _print(self, name: str, text: str) -> None:
         if self.unread is None:
             try:
-                sys.stdout.write(exits.prefixed(name, text))
-                sys.stdout.flush()
+                put(exits.prefixed(name, text), end="", flush=True)
             except OSError as exc:
                 self.unread = exc
                 exits.flush()  # gives up what is left
