@@ -11,11 +11,10 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from . import alembic_log, log, status
+from . import alembic_log, declared, log
 from .blockers import Blockers
 from .hooks import autocommits, listen, observing
 from .interrupts import Interrupts
-from .lock import Lock
 from .progress import Progress
 from .usage import UsageError
 from .waiting import Wait
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
 
+    from .lock import Lock
     from .signals import Signals
 
 
@@ -43,6 +43,8 @@ class Guard:
         self._wait = Wait(getattr(options, "wait", None), Progress(quiet=quiet))
         self._lock: Lock | None = None
         if getattr(options, "changes_database", False) and not options.no_lock:
+            from .lock import Lock  # for what changes a database only
+
             verbose = getattr(options, "verbose", False)
             self._lock = Lock(options.lock_timeout, Progress(quiet=quiet), verbose=verbose)
         self._timeouts = {
@@ -101,7 +103,7 @@ class Guard:
     def configuring(self, _env: EnvironmentContext) -> None:
         """env.py has set up its logging, as a rule; Alembic is about to log what it has found."""
         answers = getattr(self._options, "cmd", (None,))[0]
-        if getattr(self._options, "quiet", False) or answers is status.status:
+        if getattr(self._options, "quiet", False) or answers is declared.status:
             alembic_log.hide()
         if log.as_json:
             alembic_log.format_as_json()
