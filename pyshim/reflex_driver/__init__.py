@@ -18,6 +18,7 @@ The way through it:
     initialize      `reflex db init`, with models (what env.py imports) and discovery
     history, graph  the revisions as data and as a picture
     status          `reflex db status`, with database_status (what is asked) and screen
+    declared        what the parser knows of these, which are imported when they run
     guard           around a run: the lock, timeouts, interrupts (hooks says where it listens)
     course          what the run does to its databases, and the line that sums it up
     alembic_log     what Alembic logs: hidden, or as JSON
@@ -52,14 +53,20 @@ def main(program: str, version: str, libpython: str, *argv: str) -> int:
     this command. `libpython` is the library that the process has loaded, or "" if the
     process is Python itself. `argv` is what follows the program's name.
     """
-    try:
-        from . import bytecode
+    import gc
 
-        bytecode.keep()  # before anything else is imported
-        from .run import run
-    except Exception as error:  # noqa: BLE001 - a module of Python's own that is not Python's
-        return _no_python(error)
-    return run(program, version, libpython, argv)
+    gc.disable()  # until Alembic is imported: what is imported stays (run.load)
+    try:
+        try:
+            from . import bytecode
+
+            bytecode.keep()  # before anything else is imported
+            from .run import run
+        except Exception as error:  # noqa: BLE001 - a module of Python's own that is not Python's
+            return _no_python(error)
+        return run(program, version, libpython, argv)
+    finally:
+        gc.enable()
 
 
 def _no_python(error: Exception) -> int:

@@ -23,18 +23,15 @@ from . import (
     autogenerate,
     branches,
     configuration,
+    declared,
     exits,
     failure,
-    graph,
-    history,
-    initialize,
     internals,
     log,
     options,
     overview,
     report,
     secrets,
-    status,
     suggestions,
     unnamed,
 )
@@ -99,9 +96,9 @@ class CommandLine(alembic.config.CommandLine):
             parser.__class__ = Parser
         self.subparsers._parser_class = Parser
         self._add_aliases()
-        status.add_command(self.subparsers, program, options.seconds)
+        declared.add_status(self.subparsers, program, options.seconds)
         branches.add_command(self.subparsers, program)
-        initialize.add_options(self.subparsers.choices["init"])
+        declared.add_init(self.subparsers.choices["init"])
         self._add_options()
         for parser in self.subparsers.choices.values():
             parser.before = self.parser  # type: ignore[attr-defined]
@@ -189,6 +186,8 @@ class CommandLine(alembic.config.CommandLine):
     def run_cmd(self, config: alembic.config.Config, options: argparse.Namespace) -> None:
         """Complete the configuration, put the guard up, and let Alembic run the command."""
         if options.cmd[0].__name__ == "init":
+            from . import initialize
+
             initialize.run(config, options, self.program)
             return
         with configuration.completed(config, options) as sources:
@@ -207,7 +206,7 @@ class CommandLine(alembic.config.CommandLine):
                 retries.run(config, lambda config: alembic_run(config, options))
         if options.cmd[0].__name__ == "list_templates" and sys.stderr.isatty():
             # To a person; the answer on stdout is Alembic's.
-            print(f"{initialize.TEMPLATE} - {initialize.TEMPLATE_HELP}", file=sys.stderr)
+            print(f"{declared.TEMPLATE} - {declared.TEMPLATE_HELP}", file=sys.stderr)
 
     def _refused(self, exc: UsageError, argv: Sequence[str]) -> Outcome:
         unknown = re.match(rf"{re.escape(self.parser.prog)}: .*invalid choice: '([^']*)'", str(exc))
@@ -270,8 +269,7 @@ class CommandLine(alembic.config.CommandLine):
             if name in ("revision", "makemigrations"):
                 autogenerate.add_option(add)
             if name == "history":
-                graph.add_options(add)
-                history.add_options(add)
+                declared.add_history(add)
             if name == "heads":
                 branches.add_options(parser, add, self.program)
             if parser.get_default("cmd")[0].__name__ in report.COMMANDS:

@@ -15,14 +15,13 @@ import argparse
 import contextlib
 import gc
 import os
-import pkgutil
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import exits, overview
+from . import data, exits, overview
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -116,7 +115,7 @@ def print_script(program: str, shells: Sequence[str]) -> int:
     if len(shells) != 1 or shells[0] not in _SHELLS:
         message = f"{program} completion: name one of {', '.join(_SHELLS)}"
         return exits.finish(exits.Outcome(exits.USAGE, message))
-    script = (pkgutil.get_data(__package__, f"shells/{shells[0]}") or b"").decode()
+    script = data.text(f"shells/{shells[0]}")
     sys.stdout.write(script.replace("PROGRAM", program).replace("NAME", program.replace("-", "_")))
     return exits.finish(exits.Outcome())
 
@@ -276,7 +275,7 @@ class _Completer:
         return [(f"{start}{colon}{name}", text) for name, text in found]
 
     def _templates(self) -> list[Candidate]:
-        from .initialize import TEMPLATE, TEMPLATE_HELP
+        from .declared import TEMPLATE, TEMPLATE_HELP
 
         config, _ = self._config()
         directory = config.get_template_directory()

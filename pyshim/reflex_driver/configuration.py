@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import pkgutil
 import tempfile
 from configparser import InterpolationError, InterpolationMissingOptionError
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from alembic.util import CommandError
 
-from . import exits, pyproject, secrets
+from . import data, exits, pyproject, secrets
 from .advised import AdvisedError
 from .usage import UsageError
 
@@ -181,10 +180,9 @@ def ini_template() -> str:
     It is package data of the wheel and of the Go binary, and in a checkout at the root.
     """
     try:
-        data = pkgutil.get_data(__package__, _TEMPLATE)
+        return data.text(_TEMPLATE)
     except FileNotFoundError:
-        data = Path(__file__).parents[2].joinpath(_TEMPLATE).read_bytes()
-    return (data or b"").decode()
+        return Path(__file__).parents[2].joinpath(_TEMPLATE).read_text("utf-8")
 
 
 def _generate(stack: ExitStack) -> str | None:

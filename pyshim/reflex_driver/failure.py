@@ -144,7 +144,7 @@ def _busy(exc: BaseException, run: Run, course: Course) -> Outcome:
     hint = "end what is in the way, or wait for it longer (--ddl-lock-timeout, --polite); "
     if tries.invalid:
         lines.append(f"an index is left that is not valid: {tries.invalid}")
-        hint += f"`DROP INDEX CONCURRENTLY {tries.invalid}`, and give the same command again; "
+        hint += f"`DROP INDEX CONCURRENTLY {tries.invalid}` before the next try; "
     hint += f"`{run.program} status` shows where the database stands now"
     summary = Stop(exc, course).summary(changes=run.changes)
     return Outcome(exits.BUSY, "\n".join(lines), hint, summary=summary)

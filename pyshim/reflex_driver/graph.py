@@ -18,7 +18,7 @@ from .printing import put
 from .screen import GREEN, YELLOW, paint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
@@ -35,25 +35,12 @@ class _Picture:
     applied: frozenset[str] | None
 
 
-def add_options(add: Callable[..., None]) -> None:
-    """The options of `history`, by a function that adds one unless Alembic has it."""
-    for name, draw, text in (
-        ("--graph", _graph, "Draw branches and merges with lines; -i marks what is applied."),
-        ("--dot", _dot, "Print the revisions as a graph for Graphviz's dot."),
-        ("--mermaid", _mermaid, "Print the revisions as a Mermaid flowchart."),
-    ):
-        command: Any = (_command(draw), [], ["rev_range", "indicate_current"])
-        add(name, action="store_const", dest="cmd", const=command, help=text)
-
-
-def _command(draw: Callable[[_Picture], Iterator[str]]) -> Callable[..., None]:
-    def history_drawn(config: Config, *, rev_range: str | None, indicate_current: bool) -> None:
-        script = history.load(config)
-        for picture in _pictures(config, script, rev_range, indicate_current=indicate_current):
-            for line in draw(picture):
-                put(line)
-
-    return history_drawn
+def draw(kind: str, config: Config, *, rev_range: str | None, indicate_current: bool) -> None:
+    """The commands `history --graph`, `--dot` and `--mermaid`, by the `kind` of picture."""
+    script = history.load(config)
+    for picture in _pictures(config, script, rev_range, indicate_current=indicate_current):
+        for line in _KINDS[kind](picture):
+            put(line)
 
 
 def _pictures(
@@ -229,3 +216,6 @@ def _edges(picture: _Picture) -> Iterator[tuple[str, str, bool]]:
         for other in _dependencies(picture, revision):
             if other in shown:
                 yield revision.revision, other, False
+
+
+_KINDS = {"graph": _graph, "dot": _dot, "mermaid": _mermaid}

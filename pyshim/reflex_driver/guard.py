@@ -12,12 +12,10 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import alembic_log, blockers, database_status, internals, log, status
+from . import alembic_log, blockers, declared, internals, log
 from .blockers import Blockers
 from .hooks import autocommits, listen, observing
 from .interrupts import Interrupts
-from .lock import Lock
-from .polite import Polite
 from .progress import Progress
 from .usage import UsageError
 from .waiting import Wait
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
 
+    from .lock import Lock
+    from .polite import Polite
     from .signals import Signals
 
 
@@ -45,6 +45,8 @@ class Guard:
         self._wait = Wait(getattr(options, "wait", None), Progress(quiet=quiet))
         self._lock: Lock | None = None
         if getattr(options, "changes_database", False) and not options.no_lock:
+            from .lock import Lock  # for what changes a database only
+
             verbose = getattr(options, "verbose", False)
             self._lock = Lock(options.lock_timeout, Progress(quiet=quiet), verbose=verbose)
         self._timeouts = {
@@ -55,7 +57,11 @@ class Guard:
             self._ask_the_lock, Progress(quiet=quiet), self._timeouts["lock_timeout"]
         )
         limit = getattr(options, "polite", None)
-        self._polite = None if limit is None else Polite(limit)
+        self._polite: Polite | None = None
+        if limit is not None:
+            from .polite import Polite
+
+            self._polite = Polite(limit)
         # Whether a revision that fails is taken back, by every database that was met.
         self.rolls_back = True
 
@@ -129,12 +135,14 @@ class Guard:
         """What a CREATE INDEX CONCURRENTLY that `exc` has ended has left, as SQL names it."""
         if self._lock is None or not internals.executed(exc, _CONCURRENTLY):
             return ""
+        from . import database_status
+
         return database_status.invalid_indexes(self._lock.ask)
 
     def configuring(self, _env: EnvironmentContext) -> None:
         """env.py has set up its logging, as a rule; Alembic is about to log what it has found."""
         answers = getattr(self._options, "cmd", (None,))[0]
-        if getattr(self._options, "quiet", False) or answers is status.status:
+        if getattr(self._options, "quiet", False) or answers is declared.status:
             alembic_log.hide()
         if log.as_json:
             alembic_log.format_as_json()

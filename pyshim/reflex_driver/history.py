@@ -22,7 +22,7 @@ from . import exits, internals
 from .usage import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
     from alembic.config import Config
     from alembic.script import Script
@@ -30,17 +30,6 @@ if TYPE_CHECKING:
 FORM = 1  # of the documents; a change that a reader could notice makes it 2
 
 _CREATED = re.compile(r"^Create Date:\s*(\S.*?)\s*$", re.MULTILINE)
-
-
-def add_options(add: Callable[..., None]) -> None:
-    """`history --json`, by a function that adds an option unless Alembic has it."""
-    add(
-        "--json",
-        action="store_const",
-        dest="cmd",
-        const=(print_json, [], ["rev_range", "indicate_current"]),
-        help="Print every revision as one JSON document; needs no database.",
-    )
 
 
 def print_json(config: Config, *, rev_range: str | None, indicate_current: bool) -> None:

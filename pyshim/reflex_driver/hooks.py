@@ -11,26 +11,26 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy import event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Protocol
 
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
 
+    class Observer(Protocol):
+        """What hears of each `context.configure`."""
 
-class Observer(Protocol):
-    """What hears of each `context.configure`."""
+        def configuring(self, env: EnvironmentContext) -> None:
+            """Before it: the context's options can still be changed."""
 
-    def configuring(self, env: EnvironmentContext) -> None:
-        """Before it: the context's options can still be changed."""
-
-    def configured(self, context: MigrationContext) -> None:
-        """After it: the connection is known."""
+        def configured(self, context: MigrationContext) -> None:
+            """After it: the connection is known."""
 
 
 _observers: list[Observer] = []

@@ -6,8 +6,6 @@ already knows the models. Either everything is written, or nothing.
 
 from __future__ import annotations
 
-import argparse
-import pkgutil
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -16,44 +14,24 @@ from typing import TYPE_CHECKING
 
 from alembic import command
 
-from . import configuration, framework
+from . import configuration, data, framework
+from .declared import TEMPLATE
 from .printing import put
 from .usage import UsageError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
     from alembic.config import Config
 
     from .models import Models
 
-TEMPLATE = "reflex"
-TEMPLATE_HELP = "knows the models and REFLEX_DB_URL; the default"
-
 _LATER = """\
 # The MetaData that autogenerate compares the database with, or a list of them:
 # from shop.models import Base
 # target_metadata = Base.metadata
 target_metadata = None"""
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give Alembic's `init` a default directory, our template and --models."""
-    for action in parser._actions:
-        if action.dest == "directory":
-            action.nargs, action.default, action.required = "?", "alembic", False
-            action.help = "location of scripts directory; default: alembic"
-        elif action.dest == "template":
-            action.default = TEMPLATE
-            action.help = "one of Alembic's own templates instead of reflex's"
-    parser.add_argument(
-        "--models",
-        action="append",
-        metavar="MODULE[:NAME]",
-        help="where the models are: a declarative base, SQLModel, a registry, a MetaData, "
-        "Flask-SQLAlchemy's db, or a list of them; a module alone must hold exactly one. "
-        "It may be given again. Default: what the project's files define",
-    )
 
 
 def run(config: Config, options: argparse.Namespace, program: str) -> None:
@@ -100,7 +78,7 @@ def _next_steps(program: str, directory: Path, kept: Path | None, found: Models)
 
 def _fill(template: Path, found: Models) -> None:
     for name in ("README", "env.py.tmpl", "script.py.mako"):
-        text = (pkgutil.get_data(__package__, f"templates/{name}") or b"").decode()
+        text = data.text(f"templates/{name}")
         if name == "env.py.tmpl":
             name = "env.py"
             text = text.replace("{{import}}", found.imports)

@@ -19,8 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
-from . import internals
-from .lock import connection as lock_connection
+from . import internals, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +78,7 @@ class Interrupts:
             event.remove(target, name, listener)
 
     def _opened(self, connection: Any, _record: object) -> None:
-        if lock_connection.opening:
+        if sockets.opening:
             return
         self._open[id(connection)] = connection
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import pkgutil
 import textwrap
 from typing import TYPE_CHECKING
 
-from . import exits, options
+from . import data, exits, options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +21,7 @@ def commands() -> dict[str, str]:
 
     They are not what is accepted: that is up to the project's Alembic.
     """
-    text = (pkgutil.get_data(__package__, "commands.txt") or b"").decode()
+    text = data.text("commands.txt")
     return dict(line.split("\t", 1) for line in text.splitlines())
 
 

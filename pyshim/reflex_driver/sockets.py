@@ -19,6 +19,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# Whether a lock's connection is being opened: a listener to the pool's events, which hears of
+# it, can tell it from the project's.
+opening = False
+
 _AGAIN = 0.5  # seconds; a driver may try the next of several hosts, on a new socket
 
 

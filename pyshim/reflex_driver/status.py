@@ -21,7 +21,6 @@ from .progress import Progress, duration, pause
 from .waiting import Wait
 
 if TYPE_CHECKING:
-    from argparse import _SubParsersAction
     from collections.abc import Sequence
 
     from alembic.config import Config
@@ -29,45 +28,11 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy.engine import Connection
 
-NAME = "status"
-
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 2.0  # between two looks, in seconds
 
 
 class NotAtHeadError(CommandError):
     """`--check` or `--wait`, and a database is not at head."""
-
-
-def add_command(subparsers: _SubParsersAction[Any], program: str, seconds: Any) -> None:
-    """Add `status`, unless Alembic has such a command; `seconds` reads a TIME."""
-    if NAME in subparsers.choices:
-        return
-    parser = subparsers.add_parser(
-        NAME,
-        help="Show where the database stands: what is applied, what is pending.",
-        description="Show where the database stands: what is applied, what is pending, who "
-        "migrates it right now. Changes nothing and takes no lock.",
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="End with 1 unless the database is at head."
-    )
-    parser.add_argument(
-        "--wait",
-        type=seconds,
-        metavar="TIME",
-        help="Wait up to TIME (30s, 5m) for the server, and until the database is at head; "
-        "end with 1 if it is not by then.",
-    )
-    parser.add_argument("--json", action="store_true", help="Print one JSON document.")
-    parser.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="Show every revision, where there are more than ten.",
-    )
-    names = ["program", "check", "wait", "json", "verbose", "brief"]
-    # With --each, where each database has a line, it is brief.
-    parser.set_defaults(program=program, cmd=(status, [], names), brief=False)
 
 
 def status(

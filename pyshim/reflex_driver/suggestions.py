@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +11,8 @@ if TYPE_CHECKING:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The word of `known` that looks most like `word`, or ""."""
+    import difflib
+
     return next(iter(difflib.get_close_matches(word, list(known), 1, 0.7)), "")
 
 

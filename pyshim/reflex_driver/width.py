@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
-import unicodedata
 from typing import TextIO
 
 DEFAULT = 80  # columns, where a terminal does not tell
@@ -28,6 +26,8 @@ def columns(text: str) -> int:
 
 
 def _columns(character: str) -> int:
+    import unicodedata
+
     if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
@@ -54,6 +54,8 @@ def cut_start(text: str, width: int) -> str:
 
 def fold(text: str, width: int, start: str = "") -> str:
     """`text` in lines of `width` columns, broken between words, to stand after `start`."""
+    import textwrap
+
     return textwrap.fill(
         text,
         max(width, 20),

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
+from .. import sockets as all_sockets
 from ..progress import pause
 from ..sockets import limited, make_harmless, opened_from_now_on, shut_down
 from .errors import LOCK_URL, NoLockError, UnreachableError
@@ -32,10 +33,6 @@ LIMIT = 15.0
 _END_LIMIT = 2.0  # for what ends the migration's own sessions, when a signal ends the run
 
 _PATIENCE = 0.3  # with a question, in seconds, when a signal has come
-
-# Whether a lock's connection is being opened: a listener to the pool's events, which hears of
-# it, can tell it from the project's.
-opening = False
 
 _SILENT = logging.Logger(__name__)
 _SILENT.disabled = True
@@ -74,14 +71,13 @@ class OwnConnection:
         return fairy
 
     def _connect(self) -> PoolProxiedConnection:
-        global opening
         dialect = self._engine.dialect
         pool = _recreate(self._engine.pool)
-        opening = True
+        all_sockets.opening = True
         try:
             fairy = pool.connect()
         finally:
-            opening = False
+            all_sockets.opening = False
         fairy.detach()  # from now on no pool closes it, and it may be the migration's own
         assert fairy.dbapi_connection is not None
         if dialect.get_driver_connection(fairy.dbapi_connection) is self._migration:

@@ -5,16 +5,32 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..progress import pause
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
+    from typing import Protocol
 
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy.engine import Connection
+
+    class Kind(Protocol):
+        """The functions of a module of this package, one for each kind of database."""
+
+        def place(self, connection: Connection, context: MigrationContext) -> Place | None:
+            """What is to be locked, asked on the migration's connection.
+
+            None where there is nobody to keep out. Raises NoLockError.
+            """
+
+        def open(self, connection: Connection, place: Place) -> Session:
+            """Connect once more; raises LockError or NoLockError."""
+
+        def holder(self, connection: Connection, place: Place) -> Holder | None:
+            """Who holds the lock, asked on the migration's connection."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +73,6 @@ class Holder:
 
 NOBODY = Holder("a connection that has just ended")
 UNKNOWN = Holder("another connection; this role may not ask whose")
-
-
-class Kind(Protocol):
-    """The functions of a module of this package, one for each kind of database."""
-
-    def place(self, connection: Connection, context: MigrationContext) -> Place | None:
-        """What is to be locked, asked on the migration's connection.
-
-        None where there is nobody to keep out. Raises NoLockError.
-        """
-
-    def open(self, connection: Connection, place: Place) -> Session:
-        """Connect once more; raises LockError or NoLockError."""
-
-    def holder(self, connection: Connection, place: Place) -> Holder | None:
-        """Who holds the lock, asked on the migration's connection."""
 
 
 class Session(ABC):
