@@ -123,7 +123,7 @@ class Guard:
         if self._polite is not None:
             self._polite.step_back()
         if self._lock is not None:
-            self._lock.leave_ended_loops()
+            self._lock.begin_again()
 
     def invalid_indexes(self, exc: BaseException) -> str:
         """What a CREATE INDEX CONCURRENTLY that `exc` has ended has left, as SQL names it."""

@@ -43,6 +43,7 @@ class Holder:
     """Who holds a lock, as far as the database tells.
 
     `pid` is the process on the server. `application` has the client's host and process.
+    `waits` is what the migration waits for and who has that, as a sentence.
     """
 
     description: str
@@ -50,6 +51,7 @@ class Holder:
     application: str | None = None
     address: str | None = None
     since: datetime | None = None
+    waits: str = ""
 
     def __str__(self) -> str:
         return self.description
@@ -98,6 +100,9 @@ class Session(ABC):
     def holds(self) -> bool:
         """Whether all keys are held still."""
         return True
+
+    def mark(self, backend: str) -> None:  # noqa: B027
+        """Tell others that `backend`, as in Place, is the migration's own; raises nothing."""
 
     def waiting(self, connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG002
         """Around the wait, for what the migration's connection needs meanwhile."""
