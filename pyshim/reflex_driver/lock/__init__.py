@@ -142,6 +142,11 @@ class Lock:
         found = (session.in_the_way() for session in list(self._sessions.values()))
         return next(filter(None, found), "")
 
+    def holding(self) -> str:
+        """Who has what a statement has just failed to get, as a sentence; or ""."""
+        found = (session.holding() for session in list(self._sessions.values()))
+        return next(filter(None, found), "")
+
     def ask(self, sql: str) -> list[Any]:
         """The row that the migration's database answers with; [] where it can't be asked.
 

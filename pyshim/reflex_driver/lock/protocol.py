@@ -122,6 +122,10 @@ class Session(ABC):
         """
         return ""
 
+    def holding(self) -> str:
+        """Who has what a statement could not get, where that ends it at once; raises nothing."""
+        return ""
+
     def ask_apart(self, sql: str) -> list[Any]:  # noqa: ARG002
         """The first row of an answer, from any thread; [] where there is none. Raises nothing."""
         return []
