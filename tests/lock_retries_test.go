@@ -140,6 +140,17 @@ func TestNotTriedAgain(t *testing.T) {
 	}
 }
 
+// Neither is what has committed something on a connection of its own.
+func TestNotTriedAgainAfterACommitBeside(t *testing.T) {
+	t.Parallel()
+	p, _ := busy(t, drivers[2])
+	p.replace(t, 2, "op.add_column", `with op.get_bind().engine.begin() as beside:
+        beside.execute(sa.text("CREATE TABLE kept (i int)"))
+    op.add_column`)
+	p.start(t, "upgrade", "head", "--ddl-lock-timeout", "500ms", "--lock-retries", "3").wantError(t, 6,
+		`(?s)Error: 0002 \(\S+:\d+\) failed; \S+ is at 0001\n.*it was not tried again: what it had committed by then stays`)
+}
+
 // A run that has stepped back is idle, and a signal ends it.
 func TestInterruptedWhileItHasSteppedBack(t *testing.T) {
 	t.Parallel()
