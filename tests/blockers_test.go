@@ -2,6 +2,7 @@ package tests
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -34,13 +35,16 @@ func busy(t *testing.T, driver string) (*project, func()) {
 
 const inTheWay = `aiting for table busy: held by pid \d+ "nightly-report" \(app@(local socket|127\.0\.0\.1)\), idle in transaction for \d+s`
 
-// A migration that waits for a lock says for what, and who has it.
+// A migration that waits for a lock says for what, and who has it; so does `status`.
 func TestWhoIsInTheWay(t *testing.T) {
 	for _, driver := range drivers[2:] {
 		t.Run(driver, func(t *testing.T) {
 			p, release := busy(t, driver)
 			run := p.start(t, "upgrade", "head")
 			run.until(t, "W"+inTheWay)
+			if lock := p.standing(t).Lock; lock == nil || !regexp.MustCompile("w"+inTheWay).MatchString(lock.Waits) {
+				t.Errorf("status says of the lock: %+v", lock)
+			}
 			release()
 			run.wantStatus(t, 0)
 			p.wantRan(t, 2)

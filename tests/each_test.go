@@ -67,7 +67,8 @@ type eachRecord struct {
 	Name, Outcome, Message string
 	Status                 *int
 	From, To, Target       *string
-	Revisions              int
+	Revisions, Tries       int
+	InTheWay               string `json:"in_the_way"`
 	Seconds                float64
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -45,19 +47,59 @@ func TestLockRetriesKeepTheTarget(t *testing.T) {
 	p.revise(t, "pass")
 	run := p.start(t, "upgrade", "+2", "--ddl-lock-timeout", "500ms", "--lock-retries", "40", "--json")
 	run.until(t, `Stepped back: \S+ is at 0002; `)
+	// Others are told which session the next try has.
+	for len(p.query(t, `SELECT m.objid::text FROM pg_locks m JOIN pg_locks w ON w.pid = m.objid::bigint AND NOT w.granted
+		WHERE m.locktype = 'advisory' AND m.objsubid = 2`)) == 0 {
+		select {
+		case <-run.ended:
+			t.Fatal(run.stderr.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 	release()
 	run.wantStatus(t, 0)
 	p.wantRan(t, 3)
 	var found struct {
-		From, To, Target, In_the_way string
-		Tries, Revisions             int
+		From, To, Target string
+		InTheWay         string `json:"in_the_way"`
+		Tries, Revisions int
 	}
 	if err := json.Unmarshal([]byte(run.stdout.String()), &found); err != nil {
 		t.Fatal(err)
 	}
 	if found.From != "0001" || found.To != "0003" || found.Target != "0003" || found.Revisions != 2 ||
-		found.Tries < 2 || !strings.Contains(found.In_the_way, "nightly-report") {
+		found.Tries < 2 || !strings.Contains(found.InTheWay, "nightly-report") {
 		t.Errorf("%+v", found)
+	}
+}
+
+// Each of many databases has its own tries.
+func TestEachTriesAgain(t *testing.T) {
+	t.Parallel()
+	p, release := busy(t, drivers[2])
+	tries := filepath.Join(t.TempDir(), "tries")
+	p.replace(t, 2, "op.add_column", fmt.Sprintf("print(file=open(%q, 'a'))\n    op.add_column", tries))
+	other := withDriver(pgtest.Shared(t).NewDatabase(t), drivers[2])
+	list, report := p.list(t, "free "+other, "busy "+p.url), filepath.Join(p.dir, "report")
+	run := p.start(t, "upgrade", "head", "--ddl-lock-timeout", "500ms", "--polite", "60s", "--lock-retries", "40", "--each", list, "--report", report)
+	for text := ""; strings.Count(text, "\n") < 3; { // one of them is the other's
+		select {
+		case <-run.ended:
+			t.Fatal(run.stderr.String())
+		case <-time.After(10 * time.Millisecond):
+			if b, err := os.ReadFile(tries); err == nil {
+				text = string(b)
+			}
+		}
+	}
+	release()
+	run.wantStatus(t, 0)
+	found := records(t, report)
+	if n := found["free"].Tries; n != 1 {
+		t.Errorf("%d tries where nothing was in the way", n)
+	}
+	if r := found["busy"]; r.Tries < 2 || *r.To != "0002" || !strings.Contains(r.InTheWay, "nightly-report") {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -96,6 +138,17 @@ func TestNotTriedAgain(t *testing.T) {
 					`an index is left that is not valid: public."Busy_i"\nNext: .*DROP INDEX CONCURRENTLY public."Busy_i"`)
 		})
 	}
+}
+
+// Neither is what has committed something on a connection of its own.
+func TestNotTriedAgainAfterACommitBeside(t *testing.T) {
+	t.Parallel()
+	p, _ := busy(t, drivers[2])
+	p.replace(t, 2, "op.add_column", `with op.get_bind().engine.begin() as beside:
+        beside.execute(sa.text("CREATE TABLE kept (i int)"))
+    op.add_column`)
+	p.start(t, "upgrade", "head", "--ddl-lock-timeout", "500ms", "--lock-retries", "3").wantError(t, 6,
+		`(?s)Error: 0002 \(\S+:\d+\) failed; \S+ is at 0001\n.*it was not tried again: what it had committed by then stays`)
 }
 
 // A run that has stepped back is idle, and a signal ends it.

@@ -38,6 +38,7 @@ type standing struct {
 	UpToDate bool     `json:"up_to_date"`
 	Lock     *struct {
 		Holder string
+		Waits  string
 		PID    *int
 		Since  *string
 	} `json:"lock"`

@@ -31,6 +31,7 @@ class Tries:
 
     count: int = 1
     reason: str = ""  # why the last one has ended, if others have ended it
+    longer: str = ""  # what makes the next one wait for longer
     in_the_way: str = ""  # who was, at the last of them that did not get it, as a sentence
     over: str = ""  # why there is none more, where not all were needed
     invalid: str = ""  # the indexes that the last one has left invalid, as a statement names them
@@ -118,14 +119,24 @@ def _sentence(text: str) -> str:
 # innodb_lock_wait_timeout and lock_wait_timeout (https://www.postgresql.org/docs/current/
 # errcodes-appendix.html, https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html).
 _LOCK_NOT_AVAILABLE, _LOCK_WAIT_TIMEOUT = "55P03", 1205
+# And SQLite, whose driver has waited for its `timeout` (https://www.sqlite.org/rescode.html#busy).
+_LOCKED = "database is locked"
 
 
-def reason(exc: BaseException) -> str:
-    """What says that others did not give a lock in time; "" if `exc` is of anything else."""
+def reason(exc: BaseException) -> tuple[str, str]:
+    """What says that others did not give a lock in time, and what makes the wait longer.
+
+    Both are "" if `exc` is of anything else.
+    """
     for error in internals.chain(exc):
         state, number = refusal.code(error)
-        if state == _LOCK_NOT_AVAILABLE or (
-            number == _LOCK_WAIT_TIMEOUT and type(error).__name__ == "OperationalError"
-        ):
-            return str(error).strip().partition("\n")[0]
-    return ""
+        said = str(error).strip().partition("\n")[0]
+        if state == _LOCK_NOT_AVAILABLE:
+            return said, "--ddl-lock-timeout"
+        if type(error).__name__ != "OperationalError":
+            continue
+        if number == _LOCK_WAIT_TIMEOUT:
+            return said, "lock_wait_timeout, innodb_lock_wait_timeout"
+        if said == _LOCKED:
+            return said, "?timeout=SECONDS in the URL"
+    return "", ""

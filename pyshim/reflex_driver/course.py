@@ -190,6 +190,7 @@ class Course:
             ("rollback_twophase", self._rolls_back),
         ):
             listen(connection, name, listener)
+        listen(connection.engine, "commit", self._commits_beside)
 
     def failed(self, exc: BaseException) -> None:
         """The run has ended with `exc`; `stretches` then say what is left."""
@@ -265,6 +266,12 @@ class Course:
         self._committing = [s for s in self._all if s.context.connection is connection]
         for stretch in self._committing:
             stretch.commits()
+
+    def _commits_beside(self, connection: Connection) -> None:
+        """A revision commits on one more connection of the same Engine."""
+        stretch = self.at_work
+        if stretch is not None and connection is not stretch.context.connection:
+            stretch.rolls_back = False
 
     def _rolls_back(self, connection: Connection, *_: object) -> None:
         for stretch in self._all:

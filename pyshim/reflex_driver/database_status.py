@@ -112,6 +112,7 @@ class DatabaseStatus:
                 "holder": holder.description,
                 "pid": holder.pid,
                 "since": holder.since.isoformat(timespec="seconds") if holder.since else None,
+                "waits": holder.waits,
             },
             "invalid_indexes": [
                 {"schema": index.schema, "name": index.name, "table": index.table}

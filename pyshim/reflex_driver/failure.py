@@ -141,7 +141,7 @@ def _busy(exc: BaseException, run: Run, course: Course) -> Outcome:
         lines.append(STAYS)
     if tries.over:
         lines.append(f"it was not tried again: {tries.over}")
-    hint = "end what is in the way, or wait for it longer (--ddl-lock-timeout, --polite); "
+    hint = f"end what is in the way, or wait for it longer ({tries.longer}); "
     if tries.invalid:
         lines.append(f"an index is left that is not valid: {tries.invalid}")
         hint += f"`DROP INDEX CONCURRENTLY {tries.invalid}` before the next try; "

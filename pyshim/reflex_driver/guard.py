@@ -110,17 +110,17 @@ class Guard:
     @property
     def in_the_way(self) -> str:
         """Who kept the statement that ran last waiting, as a sentence; or ""."""
-        return self._blockers.found
+        return self._blockers.found or (self._lock.holding() if self._lock is not None else "")
 
     @property
     def for_others(self) -> str:
         """Who has waited for too long behind the statement that ran last, as a sentence; or ""."""
         return "" if self._polite is None else self._polite.reason
 
-    def was_busy(self, exc: BaseException) -> str:
-        """Why others have ended a statement, as a sentence; "" if they have not."""
+    def was_busy(self, exc: BaseException) -> tuple[str, str]:
+        """Why others have ended a statement, and what makes it wait for longer; "" if not."""
         if self._polite is not None and self._polite.ended(exc):
-            return self.for_others
+            return self.for_others, "--polite"
         return blockers.reason(exc)
 
     def step_back(self) -> None:
@@ -129,7 +129,7 @@ class Guard:
         if self._polite is not None:
             self._polite.step_back()
         if self._lock is not None:
-            self._lock.leave_ended_loops()
+            self._lock.begin_again()
 
     def invalid_indexes(self, exc: BaseException) -> str:
         """What a CREATE INDEX CONCURRENTLY that `exc` has ended has left, as SQL names it."""

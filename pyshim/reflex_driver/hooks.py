@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from alembic.runtime.migration import MigrationContext
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Engine
 
     class Observer(Protocol):
         """What hears of each `context.configure`."""
@@ -46,10 +46,10 @@ def observing(observer: Observer) -> Iterator[None]:
         _observers.remove(observer)
 
 
-def listen(connection: Connection, name: str, listener: Callable[..., None]) -> None:
+def listen(target: Connection | Engine, name: str, listener: Callable[..., None]) -> None:
     """Add a listener of SQLAlchemy's once, also where env.py configures a connection again."""
-    if not event.contains(connection, name, listener):
-        event.listen(connection, name, listener)
+    if not event.contains(target, name, listener):
+        event.listen(target, name, listener)
 
 
 def autocommits(connection: Connection) -> bool:

@@ -55,8 +55,9 @@ class Retries:
                     command(configuration.copied(config) if self._most else config)
                 return
             except Exception as exc:
-                self._course.tries.reason = self._guard.was_busy(exc)
-                if not self._course.tries.reason or not self._goes_on(exc):
+                tries = self._course.tries
+                tries.reason, tries.longer = self._guard.was_busy(exc)
+                if not tries.reason or not self._goes_on(exc):
                     raise
             seconds = jittered(longest)
             self._guard.step_back()

@@ -56,7 +56,8 @@ def show_briefly(script: ScriptDirectory, databases: list[DatabaseStatus]) -> No
         summary, colour, _ = _summary(script, database, "")
         parts = [at, paint(summary, colour)]
         if database.lock is not None:
-            parts.append(f"The lock is held by {database.lock.description}.")
+            waits = f", {database.lock.waits}" if database.lock.waits else ""
+            parts.append(f"The lock is held by {database.lock.description}{waits}.")
         if database.invalid_indexes:
             names = ", ".join(index.sql for index in database.invalid_indexes)
             parts.append(f"Invalid indexes: {names}.")
@@ -88,7 +89,8 @@ def _lines(
         more = [f"and {rest} more (-v shows all)"] if rest else []
         yield from _named(name, rows[:limit] + more)
     if database.lock is not None:
-        yield "Lock", f"held by {database.lock.description}"
+        held = [f"held by {database.lock.description}", database.lock.waits]
+        yield from _named("Lock", list(filter(None, held)))
     yield from _named("Invalid", [f"index {i.sql} on {i.table}" for i in database.invalid_indexes])
 
 

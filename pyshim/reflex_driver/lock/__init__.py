@@ -91,6 +91,7 @@ class Lock:
         self._sessions: dict[tuple[str, object], Session] = {}
         self._said: set[str] = set()
         self._asked = False
+        self._again = False
 
     def acquire(self, context: MigrationContext) -> None:
         """Take the lock of this version table, unless the run holds it already.
@@ -107,6 +108,9 @@ class Lock:
             if place is None:
                 return
             session = self._holding(place)
+            if session is not None and self._again:
+                session.mark(place.backend)
+            self._again = False
             if session is None:
                 session = self._session(kind, place, connection)
                 self._poll(session, place, connection)
@@ -138,6 +142,11 @@ class Lock:
         found = (session.in_the_way() for session in list(self._sessions.values()))
         return next(filter(None, found), "")
 
+    def holding(self) -> str:
+        """Who has what a statement has just failed to get, as a sentence; or ""."""
+        found = (session.holding() for session in list(self._sessions.values()))
+        return next(filter(None, found), "")
+
     def ask(self, sql: str) -> list[Any]:
         """The row that the migration's database answers with; [] where it can't be asked.
 
@@ -146,8 +155,12 @@ class Lock:
         found = (session.ask_apart(sql) for session in list(self._sessions.values()))
         return next(filter(None, found), [])
 
-    def leave_ended_loops(self) -> None:
-        """Give back what is held in event loops that have ended, where it can't be asked for."""
+    def begin_again(self) -> None:
+        """env.py is run once more, on other connections.
+
+        What is held in an event loop that has ended is given back: it can't be asked for there.
+        """
+        self._again = True
         for key in [key for key in self._sessions if key[1] is not None]:
             if self._sessions[key].end():
                 del self._sessions[key]

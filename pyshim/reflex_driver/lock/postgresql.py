@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..progress import duration, say
@@ -103,7 +104,10 @@ def holder(connection: Connection, place: Place) -> Holder | None:
     if not place.readable:
         return None
     with unnoticed(connection) as fairy:
-        return _holder(ask(fairy, _holder_query(place.key)))
+        found = _holder(ask(fairy, _holder_query(place.key)))
+        if found is None or found.pid is None:
+            return found
+        return replace(found, waits=_blocker(ask(fairy, _blocker_query(_marked(found.pid)))))
 
 
 class PostgreSQLSession(SQLSession):
@@ -118,6 +122,7 @@ class PostgreSQLSession(SQLSession):
     def __init__(self, connection: Connection, place: Place) -> None:
         super().__init__(connection)
         self._server = place.server
+        self._mark = place.backend.partition(" ")[0]  # the process id that others are told of
         try:
             self._set_up(connection)
         except LockError:
@@ -196,12 +201,20 @@ class PostgreSQLSession(SQLSession):
         """Try once. Two runs that try from different databases may both have to try again."""
         taken = f"pg_try_advisory_lock({key})"
         if self._readable:
+            told = f"{_mark(self._mark)} IS NOT NULL" if self._mark and not self.keys else "true"
             # The look comes after the lock: of two runs at once at least one sees the other.
             taken = f"""CASE WHEN {taken} THEN
                 CASE WHEN EXISTS (SELECT {_of_holder(key)} AND l.pid <> pg_backend_pid())
-                THEN NOT pg_advisory_unlock({key}) ELSE true END
+                THEN NOT pg_advisory_unlock({key}) ELSE {told} END
                 ELSE false END"""
         return bool(self.ask(f"SELECT {taken}")[0])
+
+    def mark(self, backend: str) -> None:
+        before, self._mark = self._mark, backend.partition(" ")[0]
+        if self._readable and self._mark and not self._elsewhere:
+            unmark = f"pg_advisory_unlock({_MARK}, {before}), " if before else ""
+            with contextlib.suppress(Exception):  # if it is lost, a commit finds that out
+                self.ask(f"SELECT {unmark}{_mark(self._mark)}")
 
     def holder(self, key: str) -> Holder:
         if not self._readable:
@@ -255,8 +268,8 @@ class PostgreSQLSession(SQLSession):
     def in_the_way(self) -> str:
         if not self.backends or not self._readable:
             return ""
-        pids = [backend.partition(" ")[0] for backend in self.backends]
-        return _blocker(self.ask_apart(_blocker_query(pids)))
+        pids = ", ".join(f"({backend.partition(' ')[0]})" for backend in self.backends)
+        return _blocker(self.ask_apart(_blocker_query(f"VALUES {pids}")))
 
     def ask_apart(self, sql: str) -> list[Any]:
         """With an asyncio driver on one more connection, in an event loop of its own."""
@@ -411,7 +424,22 @@ def _holder(row: list[Any]) -> Holder | None:
     return Holder(description, pid, application, address, since)
 
 
-def _blocker_query(pids: list[str]) -> str:
+# The first half of the name of an advisory lock, which says with its second half whose lock
+# the session has that holds it: it is the process id of the migration's own.
+_MARK = int.from_bytes(b"rflx", "big")
+
+
+def _mark(pid: str) -> str:
+    return f"pg_try_advisory_lock({_MARK}, {pid})"
+
+
+def _marked(holder: int) -> str:
+    """A query for the process ids of the migration whose lock `holder` has."""
+    return f"""SELECT l.objid::bigint::int FROM pg_locks l WHERE l.pid = {holder}
+        AND l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid = {_MARK}"""
+
+
+def _blocker_query(pids: str) -> str:
     """Who keeps one of these sessions waiting, and for what; no row if nobody does.
 
     Of a session of another role the server does not tell this one the state. A prepared
@@ -425,7 +453,7 @@ def _blocker_query(pids: list[str]) -> str:
             (SELECT count(DISTINCT l.pid) FROM pg_locks l
              WHERE NOT l.granted AND b.mine = ANY (pg_blocking_pids(l.pid)))
         FROM (SELECT mine, unnest(pg_blocking_pids(mine)) AS pid
-              FROM unnest(ARRAY[{", ".join(pids)}]) AS mine) AS b
+              FROM ({pids}) AS p (mine)) AS b
         LEFT JOIN pg_stat_activity a ON a.pid = b.pid
         ORDER BY a.backend_start LIMIT 1"""
 

@@ -59,6 +59,7 @@ class Holder:
     """Who holds a lock, as far as the database tells.
 
     `pid` is the process on the server. `application` has the client's host and process.
+    `waits` is what the migration waits for and who has that, as a sentence.
     """
 
     description: str
@@ -66,6 +67,7 @@ class Holder:
     application: str | None = None
     address: str | None = None
     since: datetime | None = None
+    waits: str = ""
 
     def __str__(self) -> str:
         return self.description
@@ -99,6 +101,9 @@ class Session(ABC):
         """Whether all keys are held still."""
         return True
 
+    def mark(self, backend: str) -> None:  # noqa: B027
+        """Tell others that `backend`, as in Place, is the migration's own; raises nothing."""
+
     def waiting(self, connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG002
         """Around the wait, for what the migration's connection needs meanwhile."""
         return contextlib.nullcontext()
@@ -115,6 +120,10 @@ class Session(ABC):
 
         Called in another thread than the migration's. Raises nothing.
         """
+        return ""
+
+    def holding(self) -> str:
+        """Who has what a statement could not get, where that ends it at once; raises nothing."""
         return ""
 
     def ask_apart(self, sql: str) -> list[Any]:  # noqa: ARG002

@@ -13,12 +13,15 @@ writers apart by the same means, so it has none there either. Windows: windows.p
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..exits import shown
 from ..sockets import make_harmless
 from .errors import NoLockError
 from .protocol import Holder, Place, Session
@@ -97,6 +100,15 @@ class SQLiteSession(Session):
     def holder(self, key: str) -> Holder:  # noqa: ARG002
         return _HOLDER
 
+    def holding(self) -> str:
+        pid = _holder_of(self._file)
+        if pid is None:
+            return ""
+        text = f"waiting for {shown(self._file)}: held by pid {pid}"
+        with contextlib.suppress(OSError):
+            text += f' "{_read(f"/proc/{pid}/comm")}"'
+        return text
+
     def close(self) -> None:
         """The lock is the process's, and ends with it."""
 
@@ -148,6 +160,39 @@ else:
                 return None
             raise
         return int(_FLOCK.unpack(answer)[3 if _DARWIN else 0])
+
+
+# SQLite's own locks: of the file all that are held, and in WAL mode, where every connection
+# holds some of these, the one of the shared memory that a writer has
+# (https://www.sqlite.org/src/file/src/os.h, https://www.sqlite.org/walformat.html).
+_PENDING_BYTE, _LAST_BYTE = 1 << 30, (1 << 30) + 511
+_WAL_WRITE_BYTE = 120
+
+
+def _holder_of(file: str) -> int | None:
+    """A process that keeps others from writing the file, as far as Linux tells (proc(5))."""
+    try:
+        first, last = _WAL_WRITE_BYTE, _WAL_WRITE_BYTE
+        if not os.path.exists(f"{file}-shm"):
+            first, last = _PENDING_BYTE, _LAST_BYTE
+        else:
+            file = f"{file}-shm"
+        inode = str(os.stat(file).st_ino)
+        rows = [line.split() for line in _read("/proc/locks").splitlines()]
+    except OSError:
+        return None
+    found = [
+        (row[3] != "WRITE", int(row[4]))
+        for row in rows
+        if row[1] == "POSIX" and row[5].rpartition(":")[2] == inode
+        if row[6].isdigit() and first <= int(row[6]) <= last
+    ]
+    others = [holder for holder in found if holder[1] not in (0, os.getpid())]
+    return min(others)[1] if others else None  # a writer, if there is one
+
+
+def _read(file: str) -> str:
+    return Path(file).read_text(encoding="utf-8", errors="backslashreplace").strip()
 
 
 _FLOCK = struct.Struct("qqihh" if _DARWIN else "hhqqi")  # C's struct flock

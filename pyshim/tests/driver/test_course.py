@@ -224,6 +224,22 @@ def test_what_an_autocommit_block_leaves_is_not_said_to_be_rolled_back(project: 
     assert project.rows("SELECT count(*) FROM t") == [(0,)]
 
 
+def test_what_a_revision_commits_beside_is_not_said_to_be_rolled_back(project: Project) -> None:
+    project.write("alembic/env.py", ONE_TRANSACTION.replace("transactional_ddl", PER_MIGRATION))
+    failing(
+        project,
+        """
+        with op.get_bind().engine.begin() as beside:
+            beside.exec_driver_sql("CREATE TABLE t (x INTEGER)")
+        op.execute("SELEC 1")
+        """,
+    )
+    done = project.run("upgrade", "head").check(1)
+    assert "Error: b2 (alembic/versions/b2_.py:9) failed; app.db is at a1\n" in done.stderr
+    assert "Next: what b2 had committed by then stays" in done.stderr
+    assert project.rows("SELECT count(*) FROM t") == [(0,)]
+
+
 def test_a_commit_that_fails_is_none(project: Project) -> None:
     project.write(
         "alembic/env.py",

@@ -15,6 +15,29 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from reflex_driver.lock import sqlite
 from reflex_driver.lock.protocol import Place
 
+from .running import Project, ended, line, program
+
+ASYNC_ENV = """\
+import asyncio
+from alembic import context
+from sqlalchemy.ext.asyncio import create_async_engine
+
+
+def run(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def main():
+    async with create_async_engine(context.config.get_main_option("sqlalchemy.url")).connect() as c:
+        await c.run_sync(run)
+        await c.commit()
+
+
+asyncio.run(main())
+"""
+
 
 def place(connection: Connection, **opts: Any) -> Place | None:
     return sqlite.place(connection, MigrationContext.configure(connection, opts=opts))
@@ -136,3 +159,36 @@ def test_asking_for_the_holder_keeps_nobody_out(tmp_path: Path) -> None:
         assert session._descriptor is not None
         sqlite._call(session._descriptor, sqlite._SET_LOCK, fcntl.F_UNLCK)
     session.abandon()
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("driver", ["sqlite", "sqlite+aiosqlite"])
+def test_a_database_that_another_process_writes(project: Project, mode: str, driver: str) -> None:
+    """It is no fault of the revision: the exit status is 6, and Linux tells who it is."""
+    if driver != "sqlite":
+        pytest.importorskip("aiosqlite")
+        project.write("alembic/env.py", ASYNC_ENV)
+    project.revision("a1", body="op.execute('CREATE TABLE t (x INTEGER)')")
+    holder = program(
+        """
+        import sqlite3, sys, time
+        connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+        connection.execute(f"PRAGMA journal_mode = {sys.argv[2]}")
+        connection.execute("CREATE TABLE busy (x INTEGER)")
+        connection.execute("BEGIN IMMEDIATE")
+        print(flush=True)
+        time.sleep(600)
+        """,
+        project.directory,
+        str(project.database),
+        mode,
+    )
+    with ended(holder):
+        line(holder.stdout)
+        url = f"{driver}:///{project.database}?timeout=0.1"
+        done = project.run("upgrade", "head", REFLEX_DB_URL=url).check(6)
+    assert "the database was busy: database is locked\n" in done.stderr
+    assert "?timeout=SECONDS in the URL" in done.stderr
+    if sys.platform == "linux":
+        assert f"waiting for app.db: held by pid {holder.pid} " in done.stderr
+    project.run("upgrade", "head", REFLEX_DB_URL=url).check()
