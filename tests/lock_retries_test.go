@@ -103,11 +103,17 @@ func TestEachTriesAgain(t *testing.T) {
 	}
 }
 
-// With one transaction for all revisions, that is what is rolled back. The tries have an end.
+// With one transaction for all revisions, that is what is rolled back. The tries have an end,
+// and what env.py does to its configuration is gone at the next.
 func TestLockRetriesEnd(t *testing.T) {
 	t.Parallel()
 	p, _ := busy(t, drivers[2])
 	p.edit(t, "        transaction_per_migration=True,\n", "")
+	p.edit(t, "config = context.config\n", `config = context.config
+if config.get_main_option("begun"):
+    raise SystemExit("this is no configuration of a new command")
+config.set_main_option("begun", "yes")
+`)
 	p.replace(t, 2, "op.add_column('busy', sa.Column('note', sa.Text))", "pass")
 	p.revise(t, "op.add_column('busy', sa.Column('note', sa.Text))")
 	p.start(t, "upgrade", "head", "--ddl-lock-timeout", "500ms", "--lock-retries", "1").wantError(t, 6,
