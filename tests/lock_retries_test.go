@@ -21,13 +21,16 @@ func TestLockRetries(t *testing.T) {
 		t.Run(driver, func(t *testing.T) {
 			t.Parallel()
 			p, release := busy(t, driver)
-			p.edit(t, "import", "print('env.py')\nimport")
-			p.replace(t, 2, "op.add_column", "op.create_table('half', sa.Column('i', sa.Integer))\n    op.add_column")
+			p.edit(t, "import", "import builtins, sys; builtins.out = sys.stdout; print('env.py')\nimport")
+			p.replace(t, 2, "op.add_column", "print('again', file=out)\n    op.create_table('half', sa.Column('i', sa.Integer))\n    op.add_column")
 			run := p.start(t, "upgrade", "head", "--ddl-lock-timeout", "500ms", "--lock-retries", "40")
 			run.until(t, "(?s)W"+inTheWay+`\nStepped back: \S+ is at 0001; next try in \d+m?s \(1 of 40\)\n.*W`+inTheWay+`\nStepped back: .* \(2 of 40\)`)
 			release()
 			run.wantError(t, 0, `1 revision in .*; \S+ is at 0002 \(head\)`)
 			p.wantRan(t, 2)
+			if n := strings.Count(run.stdout.String(), "again"); n < 3 {
+				t.Errorf("of the revision's own there are %d lines:\n%s", n, run.stdout.String())
+			}
 			for text, where := range map[string]string{"env.py": run.stdout.String(), "Context impl": run.stderr.String()} {
 				if n := strings.Count(where, text); n != 1 {
 					t.Errorf("%q is there %d times:\n%s", text, n, where)
@@ -103,11 +106,17 @@ func TestEachTriesAgain(t *testing.T) {
 	}
 }
 
-// With one transaction for all revisions, that is what is rolled back. The tries have an end.
+// With one transaction for all revisions, that is what is rolled back. The tries have an end,
+// and what env.py does to its configuration is gone at the next.
 func TestLockRetriesEnd(t *testing.T) {
 	t.Parallel()
 	p, _ := busy(t, drivers[2])
 	p.edit(t, "        transaction_per_migration=True,\n", "")
+	p.edit(t, "config = context.config\n", `config = context.config
+if config.get_main_option("begun"):
+    raise SystemExit("this is no configuration of a new command")
+config.set_main_option("begun", "yes")
+`)
 	p.replace(t, 2, "op.add_column('busy', sa.Column('note', sa.Text))", "pass")
 	p.revise(t, "op.add_column('busy', sa.Column('note', sa.Text))")
 	p.start(t, "upgrade", "head", "--ddl-lock-timeout", "500ms", "--lock-retries", "1").wantError(t, 6,

@@ -2,8 +2,8 @@
 
 A thread asks about each statement that runs for longer than a second, by the lock's
 connection. What the statement waits for, who has that and who waits behind it is told on
-stderr, and again in the error if the wait ends with one. Only PostgreSQL is asked
-(lock/postgresql.py).
+stderr, and again in the error if the wait ends with one. PostgreSQL, MySQL and MariaDB are
+asked (lock/postgresql.py, lock/mysql.py).
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Polite:
 
     def _begins(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if autocommits(connection):  # what the statement before has locked is free again
-            self._late = False
+            self._commits(connection)
         if self._late and not statement.lstrip().upper().startswith("ROLLBACK"):
             raise StepBackError(self.reason)
 

@@ -8,10 +8,9 @@ again, because its connection is of an event loop, which has ended with env.py.
 from __future__ import annotations
 
 import contextlib
-import io
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import alembic_log, configuration
 from .hooks import observing
@@ -136,13 +135,29 @@ def _target(stretch: Stretch, named: str) -> str | None:
     return None
 
 
+class _Repeated:
+    """stdout without what has been printed before. A handler of env.py's may keep it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.silent = True
+
+    def write(self, text: str) -> int:
+        """As a stream does it."""
+        return len(text) if self.silent else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Lead stdout to nowhere, unless the project leads it elsewhere meanwhile."""
-    before, nowhere = sys.stdout, io.StringIO()
-    sys.stdout = nowhere
+    """Print nothing for the length of the block."""
+    before, repeated = sys.stdout, _Repeated(sys.stdout)
+    sys.stdout = repeated
     try:
         yield
     finally:
-        if sys.stdout is nowhere:
+        repeated.silent = False
+        if sys.stdout is repeated:  # the project has not led it elsewhere
             sys.stdout = before

@@ -18,8 +18,8 @@ import (
 type MariaDBServer struct{ Port int }
 
 // MariaDB starts a MariaDB, which ends with the test. Where there is none and
-// none can be installed, the test is skipped.
-func MariaDB(t testing.TB) *MariaDBServer {
+// none can be installed, the test is skipped. options are mariadbd's.
+func MariaDB(t testing.TB, options ...string) *MariaDBServer {
 	t.Helper()
 	notShort(t)
 	if findMariaDB() == "" {
@@ -85,8 +85,8 @@ func MariaDB(t testing.TB) *MariaDBServer {
 			t.Fatal(err)
 		}
 	}
-	server := run("--init-file="+users, "--port="+strconv.Itoa(s.Port), "--bind-address=127.0.0.1",
-		"--socket="+filepath.Join(dir, "socket"), "--skip-name-resolve")
+	server := run(append([]string{"--init-file=" + users, "--port=" + strconv.Itoa(s.Port), "--bind-address=127.0.0.1",
+		"--socket=" + filepath.Join(dir, "socket"), "--skip-name-resolve"}, options...)...)
 	t.Cleanup(func() {
 		_ = server.signal(syscall.SIGKILL)
 		<-server.ended

@@ -32,6 +32,8 @@ LIMIT = 15.0
 
 _END_LIMIT = 2.0  # for what ends the migration's own sessions, when a signal ends the run
 
+_APART_LIMIT = 5.0  # to connect once more and ask, in seconds
+
 _PATIENCE = 0.3  # with a question, in seconds, when a signal has come
 
 _SILENT = logging.Logger(__name__)
@@ -161,6 +163,21 @@ class SQLSession(OwnConnection, Session):
 
     def sleep(self, longest: float) -> None:
         pause(longest, is_async=self._is_async)
+
+    def ask_apart(self, sql: str) -> list[Any]:
+        """With an asyncio driver on one more connection, in an event loop of its own."""
+        found: list[Any] = []
+
+        def look() -> None:
+            with self._anew() as fairy:
+                found.extend(ask(fairy, sql))
+
+        with contextlib.suppress(Exception):  # what can't be told is not told
+            if self._is_async:
+                in_new_loop(look, _APART_LIMIT)
+            else:
+                found.extend(self.ask(sql))
+        return found
 
     def end_migrations(self) -> None:
         """End `backends`, with an asyncio driver over one more connection in a new event loop."""

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from ..progress import duration
 from .connection import OwnConnection, SQLSession
 from .errors import LOCK_URL, LockError, UnreachableError
 from .protocol import NOBODY, Holder, Place
@@ -88,6 +89,10 @@ class MySQLSession(SQLSession):
         ours = " AND ".join(f"IS_USED_LOCK('{key}') <=> CONNECTION_ID()" for key in self.keys)
         return bool(self.ask(f"SELECT {ours}")[0])
 
+    def in_the_way(self) -> str:
+        """Where performance_schema is on and watches metadata locks, as MySQL's does."""
+        return _blocker(self.ask_apart(_blocker_query(self.backends))) if self.backends else ""
+
     @contextlib.contextmanager
     def waiting(self, connection: Connection) -> Iterator[None]:
         """Keep the server from ending the migration's connection, which idles meanwhile."""
@@ -140,6 +145,36 @@ def _holder_query(key: str) -> str:
         FROM (SELECT IS_USED_LOCK('{key}') AS id) AS used
         LEFT JOIN information_schema.processlist AS process ON process.id = used.id
         WHERE used.id IS NOT NULL"""
+
+
+def _blocker_query(backends: set[str]) -> str:
+    """Who has what one of these connections waits for.
+
+    (https://dev.mysql.com/doc/refman/8.4/en/performance-schema-metadata-locks-table.html).
+    """
+    return f"""
+        SELECT held.object_name, holder.processlist_id, holder.processlist_user,
+            holder.processlist_host, holder.processlist_command, holder.processlist_time
+        FROM performance_schema.threads AS mine
+        JOIN performance_schema.metadata_locks AS wanted
+            ON wanted.owner_thread_id = mine.thread_id AND wanted.lock_status = 'PENDING'
+        JOIN performance_schema.metadata_locks AS held
+            ON held.object_type = wanted.object_type AND held.object_schema = wanted.object_schema
+            AND held.object_name = wanted.object_name AND held.lock_status = 'GRANTED'
+            AND held.owner_thread_id <> mine.thread_id
+        JOIN performance_schema.threads AS holder ON holder.thread_id = held.owner_thread_id
+        WHERE mine.processlist_id IN ({", ".join(sorted(backends))})
+        ORDER BY holder.processlist_time DESC LIMIT 1"""
+
+
+def _blocker(row: list[Any]) -> str:
+    if not row:
+        return ""
+    table, connection, user, host, command, seconds = row
+    text = f"waiting for table {table}: held by connection {connection}"
+    if user is not None:
+        text += f" of {user}@{host}, {str(command).lower()} for {duration(float(seconds or 0))}"
+    return text
 
 
 def _holder(row: list[Any]) -> Holder | None:

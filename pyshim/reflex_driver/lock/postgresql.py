@@ -14,7 +14,7 @@ from ..progress import duration, say
 from ..sockets import limited, opened_from_now_on
 from .connection import SQLSession, close
 from .errors import LOCK_URL, LockError, NoLockError, PoolerError, UnreachableError
-from .loops import in_new_loop, running_loop
+from .loops import running_loop
 from .protocol import NOBODY, UNKNOWN, Holder, Place
 from .questions import ask, has_begun, unnoticed, version_schema
 
@@ -41,8 +41,6 @@ _IDLE, _IDLE_IN_TRANSACTION = "idle_session_timeout", "idle_in_transaction_sessi
 # A pooler hands out the connection that was used last, mostly.
 _TRIES = 5
 _POOLER_LIMIT = 5.0  # for a third connection, in seconds
-
-_BLOCKER_LIMIT = 5.0  # to connect once more and ask who is in the way, in seconds
 
 # Statements that fail, or that end the lock, while the lock is held from the same database.
 _NEEDS_DATABASE_ALONE = re.compile(
@@ -272,21 +270,7 @@ class PostgreSQLSession(SQLSession):
         return _blocker(self.ask_apart(_blocker_query(f"VALUES {pids}")))
 
     def ask_apart(self, sql: str) -> list[Any]:
-        """With an asyncio driver on one more connection, in an event loop of its own."""
-        found: list[Any] = []
-        if self._elsewhere:
-            return found
-
-        def look() -> None:
-            with self._anew() as fairy:
-                found.extend(ask(fairy, sql))
-
-        with contextlib.suppress(Exception):  # what can't be told is not told
-            if self._is_async:
-                in_new_loop(look, _BLOCKER_LIMIT)
-            else:
-                found.extend(self.ask(sql))
-        return found
+        return [] if self._elsewhere else super().ask_apart(sql)
 
     def _end_backends(self, fairy: PoolProxiedConnection) -> None:
         # Of its own role, whatever a listener has SET.
