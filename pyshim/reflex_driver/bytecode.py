@@ -112,14 +112,20 @@ def _code_in_memory(cache: str, loader: Any, name: str) -> CodeType | None:
     return code
 
 
+def libraries() -> tuple[str, ...]:
+    """Where the modules of the environment are, and Python's own."""
+    roots = [os.path.join(p, d) for p in (sys.prefix, sys.base_prefix) for d in _LIBRARIES]
+    return tuple(os.path.join(root, "") for root in [*roots, os.path.dirname(os.__file__)])
+
+
 def _keep_libraries(cache: str) -> None:
-    stdlib = os.path.dirname(os.__file__)
-    roots = {os.path.join(p, d) for p in (sys.prefix, sys.base_prefix) for d in _LIBRARIES}
-    libraries = tuple(os.path.join(root, "") for root in roots | {stdlib})
+    stdlib, roots = os.path.dirname(os.__file__), libraries()
     places = [p for p in sys.path if p == stdlib or p.endswith("-packages")]
     if not sys.dont_write_bytecode and all(os.access(p, os.W_OK) for p in places):
         return
     original = SourceFileLoader.get_code
+    if original.__module__.startswith(f"{__package__}."):
+        return  # it is ours already
     pythons = cache_from_source.__code__.co_filename
     for method in (original, SourceFileLoader.source_to_code):
         if getattr(getattr(method, "__code__", None), "co_filename", "") != pythons:
@@ -129,7 +135,7 @@ def _keep_libraries(cache: str) -> None:
         if type(self) is not SourceFileLoader or self.name != fullname:
             return original(self, fullname)
         path = self.path
-        if not path.startswith(libraries) or "%" in path:
+        if not path.startswith(roots) or "%" in path:
             return original(self, fullname)
         beside = cache_from_source(path)
         if os.path.exists(beside):

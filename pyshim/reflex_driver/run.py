@@ -6,7 +6,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING
 
-from . import envfile, exits, failure, script, secrets
+from . import bundle, envfile, exits, failure, script, secrets
 from .exits import Outcome
 from .signals import Signals
 
@@ -87,9 +87,11 @@ def load() -> Outcome | None:
     gc.disable()
     problem = _unusable_alembic()
     if problem is not None:
+        bundle.end()
         return problem
     from . import commandline  # noqa: F401
 
+    bundle.end(whole=True)
     gc.freeze()
     gc.enable()
     return None
