@@ -8,7 +8,7 @@ There are three ways to start it, and all call `main`:
 
 The way through it:
 
-    bytecode        keeps compiled modules where Python keeps none
+    bytecode        keeps compiled modules where Python keeps none (libraries)
     bundle          keeps in one file what the import of Alembic finds and compiles
     run             the arguments in, an exit status out
     script          sys.argv, __main__ and PATH, as under the script `alembic`
@@ -62,9 +62,11 @@ def call(module: str, function: str, *arguments: object) -> int:
     gc.disable()  # what is imported stays (run.load)
     try:
         try:
-            from . import bundle, bytecode
+            from . import bytecode
 
             bytecode.keep()  # before anything else is imported
+            from . import bundle
+
             bundle.begin()
             __import__(f"{__name__}.{module}")
         except Exception as error:  # noqa: BLE001 - a module of Python's own that is not Python's

@@ -31,7 +31,7 @@ from _frozen_importlib_external import (
 )
 from _imp import _fix_co_filename  # type: ignore[attr-defined]
 
-from . import bytecode
+from . import bytecode, libraries
 
 TYPE_CHECKING = False  # as in typing, which is imported by what is kept here
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _FORM = 1  # of the file
 
 _MOST = 16  # files that are kept, of some 10 MB each
+_MOST_CODES = 1000  # of this package's own modules, beside that (bytecode.py)
 
 # What compiles text, with the functions of builtins that it does it by.
 _COMPILING = {
@@ -119,7 +120,7 @@ class _Bundle:
 
     def __init__(self, directory: str) -> None:
         own = os.path.join(os.path.dirname(__file__), "")  # beside a checkout's other files
-        self._libraries = (*bytecode.libraries(), own)
+        self._libraries = (*libraries.roots(), own)
         python = (sys.version, MAGIC_NUMBER, tuple(sys.flags), sys.warnoptions, sys.executable)
         self._key = (_FORM, *python, list(sys.path), self._libraries)
         name = f"{sys.implementation.cache_tag}-{zlib.crc32(marshal.dumps(self._key, 2)):08x}"
@@ -367,7 +368,8 @@ class _Bundle:
             if not os.path.exists(self._file):
                 # A container's only run would write 10 MB for nobody: the second run does.
                 os.close(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-                _prune(folder)
+                _prune(folder, _MOST)
+                _prune(os.path.dirname(folder), _MOST_CODES, ".pyc")
             elif os.access(folder, os.W_OK):
                 self._write()
         except _ERRORS:
@@ -466,8 +468,9 @@ def _as_block(content: bytes) -> bytes:
     return len(content).to_bytes(8, "little") + zlib.crc32(content).to_bytes(4, "little") + content
 
 
-def _prune(folder: str) -> None:
+def _prune(folder: str, most: int, ending: str = "") -> None:
     """Remove the oldest files: of environments that are gone, and of other versions of this."""
-    files = [os.path.join(folder, name) for name in os.listdir(folder)]
-    for file in sorted(files, key=os.path.getmtime)[:-_MOST]:
+    names = [name for name in os.listdir(folder) if name.endswith(ending)]
+    files = [os.path.join(folder, name) for name in names]
+    for file in sorted(files, key=os.path.getmtime)[:-most]:
         os.unlink(file)

@@ -330,11 +330,19 @@ def test_old_files_are_removed(installed: Environment) -> None:
     for number in range(20):
         (folder / f"old-{number}").touch()
         os.utime(folder / f"old-{number}", (number, number))
+    for number in range(1001):  # the bytecode of other versions of the command
+        (folder.parent / f"old-{number}.pyc").touch()
+        os.utime(folder.parent / f"old-{number}.pyc", (number, number))
+    (folder.parent / "python-0.json").touch()
+    os.utime(folder.parent / "python-0.json", (0, 0))
     installed.heads()
     names = {path.name for path in installed.kept()}
     assert len(names) == 16
     assert "old-19" in names
     assert "old-4" not in names
+    names = {path.name for path in folder.parent.iterdir()}
+    assert "old-0.pyc" not in names
+    assert {"old-1.pyc", "python-0.json"} <= names
 
 
 # Somebody else's part in imports, from the start on.
