@@ -61,7 +61,7 @@ _HARMLESS = ("_distutils_hack", "_virtualenv", "_embedpy")
 
 _FUTURE = 0x1FE0000  # the flags of __future__, which the code that compiles a text hands on
 
-_ERRORS = (OSError, ValueError, EOFError, TypeError, KeyError, IndexError)
+_ERRORS = (OSError, ValueError, EOFError, TypeError, LookupError, AttributeError)
 """What damage leads to."""
 
 
@@ -97,7 +97,9 @@ def _is_pythons_own() -> bool:
     monitoring = getattr(sys, "monitoring", None)  # since Python 3.12
     if monitoring is not None and any(map(monitoring.get_tool, range(6))):
         return False
-    if PathFinder not in sys.meta_path or not all(map(os.path.isabs, sys.path)):
+    if PathFinder not in sys.meta_path:
+        return False
+    if not all(type(place) is str and os.path.isabs(place) for place in sys.path):
         return False
     # What comes after PathFinder is asked for what that does not find.
     for finder in sys.meta_path[: sys.meta_path.index(PathFinder)]:
@@ -166,11 +168,12 @@ class _Bundle:
             self._descriptor = os.open(self._file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             index = self._block(0)
             key, directories, modules, codes, patterns = marshal.loads(index)
+            roots = {name.partition(".")[0] for name in modules}
+            known = (_is_as_it_was(roots, d, *facts) for d, facts in directories.items())
+            valid = key == self._key and all(known)
         except _ERRORS:
             return
-        roots = {name.partition(".")[0] for name in modules}
-        known = (_is_as_it_was(roots, d, *facts) for d, facts in directories.items())
-        if key == self._key and all(known):
+        if valid:
             self._directories, self._modules = directories, modules
             self._codes, self._patterns = codes, patterns
             self._start = 12 + len(index)

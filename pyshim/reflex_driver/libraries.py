@@ -24,7 +24,8 @@ def roots() -> tuple[str, ...]:
 def keep(cache: str) -> None:
     """Keep their bytecode in `cache` from now on, where Python may not write it."""
     stdlib, below = os.path.dirname(os.__file__), roots()
-    places = [p for p in sys.path if p == stdlib or p.endswith("-packages")]
+    places = [p for p in sys.path if isinstance(p, str)]  # Python skips what is none
+    places = [p for p in places if p == stdlib or p.endswith("-packages")]
     if not sys.dont_write_bytecode and all(os.access(p, os.W_OK) for p in places):
         return
     original = SourceFileLoader.get_code

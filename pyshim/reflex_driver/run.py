@@ -85,13 +85,15 @@ def load() -> Outcome | None:
     # What is imported stays; looking for garbage in it, most of all when Python ends,
     # is a fifth of a short run. Of this the project could know by the gc module alone.
     gc.disable()
-    problem = _unusable_alembic()
-    if problem is not None:
-        bundle.end()
-        return problem
-    from . import commandline  # noqa: F401
+    try:
+        problem = _unusable_alembic()
+        if problem is not None:
+            return problem
+        from . import commandline  # noqa: F401
 
-    bundle.end(whole=True)
+        bundle.end(whole=True)
+    finally:
+        bundle.end()
     gc.freeze()
     gc.enable()
     return None

@@ -354,6 +354,7 @@ HOOKS = {
     "L.source_to_code = lambda self, *a, **k: M.source_to_code(self, *a, **k)",
     "__import__": "old = builtins.__import__\nbuiltins.__import__ = lambda *a, **k: old(*a, **k)",
     "compile": "old = builtins.compile\nbuiltins.compile = lambda *a, **k: old(*a, **k)",
+    "a place that is no text": "import pathlib\nsys.path.append(pathlib.Path('/nowhere'))",
     "a debugger": "sys.settrace(lambda *_: None)",
     "a profiler": "sys.setprofile(lambda *_: None)",
     "a thread": "import _thread\n_thread.start_new_thread(time.sleep, (60,))",
