@@ -8,7 +8,8 @@ There are three ways to start it, and all call `main`:
 
 The way through it:
 
-    bytecode        keeps compiled modules where Python keeps none
+    bytecode        keeps compiled modules where Python keeps none (libraries)
+    bundle          keeps in one file what the import of Alembic finds and compiles
     run             the arguments in, an exit status out
     script          sys.argv, __main__ and PATH, as under the script `alembic`
     envfile         variables from a file that --env-file or REFLEX_ENV_FILE names
@@ -53,18 +54,28 @@ def main(program: str, version: str, libpython: str, *argv: str) -> int:
     this command. `libpython` is the library that the process has loaded, or "" if the
     process is Python itself. `argv` is what follows the program's name.
     """
-    import gc
+    return call("run", "run", program, version, libpython, argv)
 
-    gc.disable()  # until Alembic is imported: what is imported stays (run.load)
+
+def call(module: str, function: str, *arguments: object) -> int:
+    """Call a function of this package with quick imports, until Alembic is imported."""
+    import gc
+    import sys
+
+    gc.disable()  # what is imported stays (run.load)
     try:
         try:
             from . import bytecode
 
             bytecode.keep()  # before anything else is imported
-            from .run import run
+            from . import bundle
+
+            bundle.begin()
+            __import__(f"{__name__}.{module}")
         except Exception as error:  # noqa: BLE001 - a module of Python's own that is not Python's
             return _no_python(error)
-        return run(program, version, libpython, argv)
+        status: int = getattr(sys.modules[f"{__name__}.{module}"], function)(*arguments)
+        return status
     finally:
         gc.enable()
 

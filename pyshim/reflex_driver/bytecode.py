@@ -16,9 +16,7 @@ import os
 import stat
 import sys
 import zlib
-from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader, cache_from_source
-
-_LIBRARIES = ("Lib",) if sys.platform == "win32" else ("lib", "lib64")
+from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all the rest
 if TYPE_CHECKING:
@@ -37,7 +35,9 @@ def keep() -> None:
     if hasattr(type(loader), "code"):  # the modules of this package are in memory
         loader.code = lambda name: _code_in_memory(cache, loader, name)
     if sys.pycache_prefix is None:  # PYTHONPYCACHEPREFIX is the user's own place for it
-        _keep_libraries(cache)
+        from . import libraries  # a part of its own: this one is compiled at each start
+
+        libraries.keep(cache)
 
 
 def directory() -> str:
@@ -103,110 +103,34 @@ def _code_in_memory(cache: str, loader: Any, name: str) -> CodeType | None:
     checksum = zlib.crc32(source)
     # Two versions of the command do not overwrite each other's.
     file = os.path.join(cache, f"{name}-{checksum:08x}.{sys.implementation.cache_tag}.pyc")
-    header = _header(checksum, len(source), 0, 0)
-    code = _read(file, header)
+    header = header_of(checksum, len(source), 0, 0)
+    code = read(file, header)
     if code is None:
         code = SourceFileLoader.get_code(loader, name)
         if code is not None:
-            _write(file, header, code)
+            write(file, header, code)
     return code
 
 
-def _keep_libraries(cache: str) -> None:
-    stdlib = os.path.dirname(os.__file__)
-    roots = {os.path.join(p, d) for p in (sys.prefix, sys.base_prefix) for d in _LIBRARIES}
-    libraries = tuple(os.path.join(root, "") for root in roots | {stdlib})
-    places = [p for p in sys.path if p == stdlib or p.endswith("-packages")]
-    if not sys.dont_write_bytecode and all(os.access(p, os.W_OK) for p in places):
-        return
-    original = SourceFileLoader.get_code
-    pythons = cache_from_source.__code__.co_filename
-    for method in (original, SourceFileLoader.source_to_code):
-        if getattr(getattr(method, "__code__", None), "co_filename", "") != pythons:
-            return  # sitecustomize has a way of its own to compile
-
-    def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
-        if type(self) is not SourceFileLoader or self.name != fullname:
-            return original(self, fullname)
-        path = self.path
-        if not path.startswith(libraries) or "%" in path:
-            return original(self, fullname)
-        beside = cache_from_source(path)
-        if os.path.exists(beside):
-            return original(self, fullname)
-        if not sys.dont_write_bytecode:
-            directory = os.path.dirname(beside)
-            if not os.path.isdir(directory):
-                directory = os.path.dirname(directory)
-            if os.access(directory, os.W_OK):
-                return original(self, fullname)
-        try:
-            info = os.stat(path)
-        except OSError:
-            return original(self, fullname)
-        prefix = sys.prefix if path.startswith(os.path.join(sys.prefix, "")) else sys.base_prefix
-        folder = os.path.join(cache, "bytecode", _flat(prefix))
-        file = os.path.join(folder, _flat(beside))
-        # More than Python itself asks for (PEP 552): a package may be replaced by one of
-        # equal size whose times are clamped.
-        header = _header(info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino)
-        code = _read(file, header)
-        if code is None:
-            code = original(self, fullname)
-            if code is not None and _prepare(folder):
-                _write(file, header, code)
-        return code
-
-    # Like importlib's, its frame is left out of a traceback.
-    get_code.__code__ = get_code.__code__.replace(co_filename=pythons)
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
-
-
-def _flat(path: str) -> str:
-    """`path` as the name of one file."""
-    for mark in {os.sep, os.altsep or "/", ":"}:
-        path = path.replace(mark, "%")
-    return path
-
-
-def _header(*facts: int) -> bytes:
+def header_of(*facts: int) -> bytes:
     """What tells whether code is of this Python and of this source."""
     return MAGIC_NUMBER + b"".join((n % 2**64).to_bytes(8, "little") for n in facts)
 
 
-def _read(file: str, header: bytes) -> CodeType | None:
+def read(file: str, header: bytes) -> CodeType | None:
     """The code in `file`, if it was written with this header."""
     try:
         with open(file, "rb") as kept:
             content = kept.read()
         if content.startswith(header):
             code: object = marshal.loads(memoryview(content)[len(header) :])
-            if isinstance(code, type(_read.__code__)):
+            if isinstance(code, type(read.__code__)):
                 return code
     except (OSError, EOFError, ValueError, TypeError):
         pass
     return None
 
 
-def _write(file: str, header: bytes, code: CodeType) -> None:
-    """Write a file for `_read`, in one step, if that can be done."""
+def write(file: str, header: bytes, code: CodeType) -> None:
+    """Write a file for `read`, in one step, if that can be done."""
     SourceFileLoader("", file).set_data(file, header + marshal.dumps(code), _mode=0o600)
-
-
-def _prepare(folder: str) -> bool:
-    """Make an environment's folder, and remove those of environments that are gone."""
-    if os.path.isdir(folder):
-        return True
-    parent = os.path.dirname(folder)
-    try:
-        os.makedirs(parent, 0o700, exist_ok=True)
-        os.mkdir(folder, 0o700)
-        for name in os.listdir(parent):
-            if os.sep == "/" and not os.path.isdir(name.replace("%", "/")):
-                gone = os.path.join(parent, name)
-                for file in os.listdir(gone):
-                    os.unlink(os.path.join(gone, file))
-                os.rmdir(gone)
-    except OSError:
-        pass  # there is no room, or another process is doing the same
-    return os.path.isdir(folder)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import data, exits, overview
+from . import bundle, data, exits, overview
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -74,6 +74,7 @@ def complete(program: str, descriptor: str, word: str, *argv: str) -> int:
     with contextlib.suppress(BaseException):  # a revision's sys.exit() too
         from .commandline import CommandLine
 
+        bundle.end()
         gc.freeze()
         answer = _Completer(CommandLine(program, ""), argv, word).answer()
     _write(known if answer is None else answer, descriptor)  # None: no Alembic can be asked
@@ -154,6 +155,8 @@ class _Completer:
             if word.startswith("-"):
                 return Answer(self._options())
             return Answer(self._commands())
+        if word.startswith("--") and not self._only_arguments:
+            return Answer(self._options())  # no revision begins so, and all would be loaded
         answer = self._argument(word)
         if word.startswith("-") and not self._only_arguments:
             answer = Answer(answer.candidates + self._options())

@@ -10,9 +10,6 @@ from __future__ import annotations
 import os
 import sys
 
-from . import exits, options
-from .exits import Outcome
-
 PROGRAM = "reflex-db"
 
 
@@ -24,6 +21,13 @@ def main() -> int:
 def run(program: str, argv: list[str]) -> int:
     """Run a command line and return its exit status; `program` is what a person types for it."""
     _remove_script_directory()
+    from . import call
+
+    return call("console", "run_here", program, argv)
+
+
+def run_here(program: str, argv: list[str]) -> int:
+    """The same, once it is known what is imported from where."""
     completing = argv[:1] == ["__complete"]
     word = argv.pop() if completing and len(argv) > 1 else ""
     python = ""
@@ -31,7 +35,9 @@ def run(program: str, argv: list[str]) -> int:
         python, argv = _before_command(argv[1:] if completing else argv)
     except ValueError as error:
         if not completing:
-            return exits.finish(Outcome(exits.USAGE, str(error)))
+            from . import exits
+
+            return exits.finish(exits.Outcome(exits.USAGE, str(error)))
         argv = argv[1:]  # what is completed is the value, or a directory that is not there
     if argv[:1] == ["completion"]:
         from . import completion
@@ -66,6 +72,8 @@ def _remove_script_directory() -> None:
 
 def _before_command(argv: list[str]) -> tuple[str, list[str]]:
     """Obey -C and --python before the command; returns --python's value and the rest."""
+    from . import exits, options
+
     python, directory, rest, at = "", "", [], 0
     takes_value = options.with_value()
     while at < len(argv) and argv[at].startswith("-") and argv[at] != "--":
@@ -100,6 +108,8 @@ def _in_python(program: str, named: str, argv: list[str]) -> int:
 
     problem = project.become(named, program, _version(), argv)
     if problem is not None and argv[:1] != ["__complete"]:  # which answers without a Python too
+        from . import exits
+
         return exits.finish(problem)
     from . import main
 

@@ -6,7 +6,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING
 
-from . import envfile, exits, failure, script, secrets
+from . import bundle, envfile, exits, failure, script, secrets
 from .exits import Outcome
 from .signals import Signals
 
@@ -85,11 +85,15 @@ def load() -> Outcome | None:
     # What is imported stays; looking for garbage in it, most of all when Python ends,
     # is a fifth of a short run. Of this the project could know by the gc module alone.
     gc.disable()
-    problem = _unusable_alembic()
-    if problem is not None:
-        return problem
-    from . import commandline  # noqa: F401
+    try:
+        problem = _unusable_alembic()
+        if problem is not None:
+            return problem
+        from . import commandline  # noqa: F401
 
+        bundle.end(whole=True)
+    finally:
+        bundle.end()
     gc.freeze()
     gc.enable()
     return None

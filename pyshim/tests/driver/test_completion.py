@@ -56,6 +56,15 @@ def test_commands_with_what_they_do(project: Project) -> None:
     assert names(project, "-q", "mig") == ["migrate"]
 
 
+def test_options_load_no_revision(project: Project) -> None:
+    with project.revision("a1").open("a") as file:
+        file.write("open('loaded', 'w')\n")
+    assert {"--sql", "--statement-timeout"} <= set(names(project, "upgrade", "--s"))
+    assert not (project.directory / "loaded").exists()
+    assert names(project, "upgrade", "a") == ["a1"]
+    assert (project.directory / "loaded").exists()
+
+
 def test_options_of_alembic_and_ours(project: Project) -> None:
     assert set(names(project, "--ea")) == {"--each"}
     assert {"--config", "--raiseerr", "--directory", "--python"} <= set(names(project, "--"))
