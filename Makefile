@@ -4,6 +4,11 @@
 # in embedpy/capi, so that no CPython and no pkg-config are needed to build.
 export PKG_CONFIG := '$(CURDIR)/embedpy/capi/pkg-config'
 
+# On macOS TMPDIR leads through a link, and a program there sees the real path.
+ifdef TMPDIR
+export TMPDIR := $(realpath $(TMPDIR))
+endif
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 PYTHON ?= python3
 CACHE  := $(CURDIR)/.cache
