@@ -4,6 +4,11 @@
 # in embedpy/capi, so that no CPython and no pkg-config are needed to build.
 export PKG_CONFIG := '$(CURDIR)/embedpy/capi/pkg-config'
 
+# On macOS TMPDIR leads through a link, and a program there sees the real path.
+ifdef TMPDIR
+export TMPDIR := $(realpath $(TMPDIR))
+endif
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 PYTHON ?= python3
 CACHE  := $(CURDIR)/.cache
@@ -66,14 +71,16 @@ SYSTEMS       = $(CACHE)/systems/$(EXECUTABLES)/python
 WITH_POSTGRES = $(if $(filter Windows_NT,$(OS)),,go run ./tests/pgtest/run)
 
 .PHONY: test-wheel
-test-wheel: wheel ## the installed wheel on this system: SQLite, PostgreSQL (not on Windows), interrupts, --each
+test-wheel: wheel ## the wheel, and the program without cgo: SQLite, PostgreSQL (not on Windows), interrupts, --each
 	$(PYTHON) -m venv --clear $(CACHE)/systems
 	$(SYSTEMS) -m pip install --quiet --disable-pip-version-check \
 		dist/*.whl aiosqlite asyncpg 'psycopg[binary]' psycopg2-binary pytest
 	$(WITH_POSTGRES) $(SYSTEMS) -m pytest -rs tests/systems
+	CGO_ENABLED=0 $(MAKE) build BIN=$(CACHE)/reflex-db.exe # Windows wants the .exe
+	REFLEX_TEST_PROGRAM=$(CACHE)/reflex-db.exe $(WITH_POSTGRES) $(SYSTEMS) -m pytest -rs tests/systems
 
 .PHONY: test-windows
-test-windows: wheel ## the same in Windows' CPython under wine, with PostgreSQL
+test-windows: wheel ## the same in Windows' CPython under wine, with PostgreSQL; session's unit tests
 	go run ./tests/windows $(CACHE)/build/bin/python dist/*.whl
 
 .PHONY: test-alembic
@@ -117,6 +124,9 @@ lint-go:
 	go vet $(PACKAGES)
 	GOOS=darwin go vet ./session/...
 	GOOS=windows go vet ./session/...
+	CGO_ENABLED=0 go vet ./embedpy ./cmd/...
+	CGO_ENABLED=0 GOOS=darwin go vet ./cmd/...
+	CGO_ENABLED=0 GOOS=windows go vet ./cmd/...
 	$(TOOL) staticcheck $(PACKAGES)
 	$(if $(ALL),cd examples/service && go vet ./... && $(TOOL) staticcheck ./...)
 	$(TOOL) actionlint
@@ -159,11 +169,18 @@ wheel: $(CACHE)/build/done ## dist/: the Python package, for every system, and i
 	rm -rf dist
 	$(CACHE)/build/$(EXECUTABLES)/python -m build --outdir dist pyshim
 
-# zig is a C compiler with every version of glibc in it.
+# zig is a C compiler with every version of glibc in it. The others have no C in them:
+# they become the project's Python, or start it.
 .PHONY: binaries
-binaries: $(CACHE)/build/done ## dist/: the command for Linux with glibc 2.17 and later, on amd64 and arm64
+binaries: $(CACHE)/build/done ## dist/: the command for Linux (glibc 2.17 and later, musl), macOS and Windows
 	$(MAKE) for-linux ARCH=amd64 MACHINE=x86_64
 	$(MAKE) for-linux ARCH=arm64 MACHINE=aarch64
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(MAKE) build BIN=dist/reflex-musl-amd64
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(MAKE) build BIN=dist/reflex-musl-arm64
+	CGO_ENABLED=0 GOOS=darwin GOARCH=amd64 $(MAKE) build BIN=dist/reflex-macos-amd64
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(MAKE) build BIN=dist/reflex-macos-arm64
+	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 $(MAKE) build BIN=dist/reflex-windows-amd64.exe
+	go run ./tests/binaries dist
 
 .PHONY: for-linux
 for-linux: export CGO_ENABLED = 1

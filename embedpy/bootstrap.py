@@ -55,7 +55,7 @@ class MemoryImporter(SourceFileLoader):
 
     def get_data(self, path: str) -> bytes:
         try:
-            return self.files[path.removeprefix(ROOT)]
+            return self.files[path.removeprefix(ROOT).replace(os.sep, "/")]
         except KeyError:
             raise FileNotFoundError(path) from None
 

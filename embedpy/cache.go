@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -91,6 +92,9 @@ func cacheDirectory() string {
 // below a directory that others can't enter. With own, dir itself must not be like /tmp.
 // _is_private in pyshim/reflex_driver/bytecode.py is the same in Python.
 func isPrivate(dir string, own bool) bool {
+	if runtime.GOOS == "windows" { // the profile's own access list keeps others out
+		return true
+	}
 	for writable := false; ; dir, own = filepath.Dir(dir), false {
 		info, err := os.Lstat(dir)
 		if err != nil || !info.IsDir() {

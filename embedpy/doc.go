@@ -38,6 +38,11 @@
 // Both have one process, with the same process id, streams, environment and current
 // directory. Go does not run any more in the second.
 //
+// # Without cgo
+//
+// A program that is built without cgo, or for Windows, can't load a libpython: [CanStart]
+// is false, and [Become] does the work for every Python. On Windows that is a child process.
+//
 // # Calls
 //
 // Strings go in and an exit status comes out. Python does not call Go. The modules that

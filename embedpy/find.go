@@ -6,7 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"runtime"
 )
 
 // EnvPython names the variable with the interpreter to use.
@@ -112,10 +112,10 @@ type finder struct {
 
 // named is the interpreter that a person has named.
 func (f finder) named(name string) string {
-	if !strings.ContainsRune(name, filepath.Separator) {
+	if filepath.Base(name) == name {
 		for _, dir := range f.path {
-			if file := filepath.Join(dir, name); isProgram(file) {
-				return file
+			if file, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+				return file // with .exe, where that was left out
 			}
 		}
 	}
@@ -128,13 +128,18 @@ func (f finder) named(name string) string {
 
 // environment is the interpreter of a virtual or conda environment.
 func (f finder) environment(dir string) string {
-	bin := filepath.Join(f.absolute(dir), "bin")
-	if _, err := os.Lstat(filepath.Join(bin, "python")); err != nil {
-		if _, err := os.Lstat(filepath.Join(bin, "python3")); err == nil {
-			return filepath.Join(bin, "python3")
+	dir = f.absolute(dir)
+	bin := filepath.Join(dir, binDirectory)
+	files := []string{filepath.Join(bin, pythonName), filepath.Join(bin, python3Name)}
+	if runtime.GOOS == "windows" {
+		files = append(files, filepath.Join(dir, pythonName)) // conda's
+	}
+	for _, file := range files {
+		if _, err := os.Lstat(file); err == nil {
+			return file
 		}
 	}
-	return filepath.Join(bin, "python")
+	return files[0]
 }
 
 func (f finder) absolute(path string) string {
@@ -153,7 +158,7 @@ func (f finder) use(ctx context.Context, source, executable string) (*Python, er
 // onPath is the first interpreter on PATH that runs at all.
 func (f finder) onPath(ctx context.Context) (*Python, error) {
 	var tried []Attempt
-	for _, name := range []string{"python3", "python"} {
+	for _, name := range []string{python3Name, pythonName} {
 		for _, dir := range f.path {
 			executable := filepath.Join(dir, name)
 			if !filepath.IsAbs(dir) || !isProgram(executable) { // as in os/exec, not from the current directory
@@ -200,14 +205,14 @@ func otherwise(source string) string {
 	case "VIRTUAL_ENV", "CONDA_PREFIX":
 		return "Activate another environment, or unset " + source + "."
 	case EnvPython, "--python":
-		return "Name a Python " + oldest + " or later there, such as .venv/bin/python."
+		return "Name a Python " + oldest + " or later there, such as " + filepath.Join(".venv", binDirectory, pythonName) + "."
 	}
-	return "Make an environment for the project, with Python " + oldest + " or later: python3 -m venv .venv"
+	return "Make an environment for the project, with Python " + oldest + " or later: " + makeVenv + " .venv"
 }
 
 // isEnvironment reports whether dir is an environment, be it a broken one.
 func isEnvironment(dir string) bool {
-	for _, name := range []string{"pyvenv.cfg", "bin/python"} {
+	for _, name := range []string{"pyvenv.cfg", filepath.Join(binDirectory, pythonName)} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 			return true
 		}

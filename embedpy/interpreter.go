@@ -1,8 +1,9 @@
+//go:build cgo && (linux || darwin)
+
 package embedpy
 
 import (
 	"cmp"
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -12,12 +13,10 @@ import (
 	"time"
 
 	python3 "github.com/go-python/cpy3"
+	"golang.org/x/sys/unix"
 
 	"github.com/reflex-dev/reflex-orm/embedpy/capi"
 )
-
-//go:embed bootstrap.py
-var bootstrap string
 
 // Python's main thread is the process's: signals and finalization depend on it.
 func init() {
@@ -35,6 +34,14 @@ type Interpreter struct {
 }
 
 var started atomic.Bool
+
+// CanStart reports whether [Start] can work in this process: whether the program is built
+// with cgo, and a limit of address space (ulimit -v) leaves enough for Go and Python. If
+// not, the process can only become a Python: see [Become].
+func CanStart() bool {
+	var limit unix.Rlimit
+	return unix.Getrlimit(unix.RLIMIT_AS, &limit) != nil || limit.Cur >= capi.Room
+}
 
 // Start loads py's libpython into this process and starts it. It works once, on the
 // main goroutine, which is bound to the main thread from the beginning.
@@ -93,16 +100,6 @@ func variables() string {
 		return ""
 	}
 	return "It may be for one of these variables: " + strings.Join(set, ", ") + "."
-}
-
-// archive is what bootstrap.py's start takes. A text has no NUL.
-func archive(modules map[string]string) string {
-	var index, contents strings.Builder
-	for name, content := range modules {
-		fmt.Fprintf(&index, "%d %s\n", len(content), name)
-		contents.WriteString(content)
-	}
-	return index.String() + "\n" + contents.String()
 }
 
 // execute makes a module of a source. Its frames appear in a file of <embedpy>, for
@@ -225,3 +222,6 @@ func text(o *python3.PyObject) string {
 	defer o.DecRef()
 	return python3.PyUnicode_AsUTF8(o)
 }
+
+// restoreSignals gives the process the signals that it had before Go started.
+func restoreSignals() { capi.RestoreSignals() }

@@ -66,7 +66,7 @@ func remake(executable string) string {
 	if _, err := os.Stat(filepath.Join(env, "pyvenv.cfg")); err != nil {
 		return ""
 	}
-	return "Make the environment again: python3 -m venv --clear " + env
+	return "Make the environment again: " + makeVenv + " --clear " + env
 }
 
 // facts is what probe.py prints.
@@ -86,8 +86,7 @@ func probe(ctx context.Context, dir, executable string) (*facts, error) {
 	cmd.Dir = dir // pyenv's shims choose by directory
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a wrapper script's child ends with it
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	endAll(cmd)
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	if ctx.Err() != nil {

@@ -4,9 +4,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
-	"syscall"
 )
 
 // owners are the users that may own an environment which a search finds: this one, root,
@@ -23,8 +23,11 @@ func owners(sudo string) []uint32 {
 
 // distrust says why an environment that was found by searching is not used. The result is
 // "" if nobody but the owners can change it, or a directory above it. A link has to be
-// theirs, and what it leads to.
+// theirs, and what it leads to. Windows' files are used, whoever has them.
 func (f finder) distrust(env string) (reason string) {
+	if runtime.GOOS == "windows" {
+		return ""
+	}
 	real, err := filepath.EvalSymlinks(env)
 	if err != nil {
 		real = env
@@ -56,13 +59,4 @@ func (f finder) distrust(env string) (reason string) {
 
 func passed(env, reason string) string {
 	return "is not used: " + reason + ". To use it: --python " + env + ", or VIRTUAL_ENV=" + env
-}
-
-// ownerOf is the user that a file belongs to.
-func ownerOf(info fs.FileInfo) (uid uint32, ok bool) {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0, false
-	}
-	return stat.Uid, true
 }

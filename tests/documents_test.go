@@ -146,6 +146,7 @@ var tried = map[string]map[string]string{
 	"docs/install.md": {
 		"pip install reflex-orm": "TestInstallPage",
 		"/install@latest":        "TestInstall",
+		"CGO_ENABLED=0":          "TestInstallWithoutC",
 		"dir=$(go list":          "TestBuildByHand",
 		"completion bash":        "TestInstallPage",
 	},

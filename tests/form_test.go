@@ -15,6 +15,15 @@ func TestBecome(t *testing.T) {
 	shortList(t, reflexDir(t), venv.Get(t, venv.Static(t), requirements...))
 }
 
+// TestWithoutC runs the program that is built without cgo, as for musl, macOS and Windows:
+// it becomes a Python that has a libpython too.
+func TestWithoutC(t *testing.T) {
+	if form != embedded {
+		t.Skip("all tests are of another form")
+	}
+	shortList(t, pureDir(t), venv.Get(t, venv.Newest(t), requirements...))
+}
+
 // TestConsole runs the Python package's script. It is a short list; `make test-console`
 // runs all the tests in this way. What is installed runs on every interpreter in
 // tests/wheel.
@@ -48,6 +57,9 @@ func TestFormIsUnnoticeable(t *testing.T) {
 			t.Skip("there is no libpython")
 		}
 		runScripts(t, goDir(t), "form", venv.Get(t, venv.Newest(t), requirements...), "")
+	})
+	t.Run("without C", func(t *testing.T) {
+		runScripts(t, pureDir(t), "form", venv.Get(t, venv.Newest(t), requirements...), "")
 	})
 	t.Run("console", func(t *testing.T) {
 		runScripts(t, consoleDir(t), "form", venv.Get(t, venv.Newest(t), requirements...), "")

@@ -7,10 +7,11 @@
 //	database DRIVER      REFLEX_DB_URL names a new database for this driver
 //	exits STATUS CMD...  run CMD, which must end with exactly this status
 //	[go] CMD...          run CMD only where the command is the Go program
+//	[pure] CMD...        run CMD only where that is built without cgo
 //
 // testdata/every runs on each interpreter found and with each driver, which is
 // in $DRIVER. testdata/once runs on the newest interpreter. testdata/form runs in the
-// three forms of the command. REFLEX_TEST_FORM chooses the form of all other tests.
+// four forms of the command. REFLEX_TEST_FORM chooses the form of all other tests.
 package tests
 
 import (
@@ -77,7 +78,9 @@ func shared(name string, fill func(t testing.TB, dir string) error) func(testing
 
 var (
 	// goDir is the directory of the Go program; reflex-db is its other name.
-	goDir = shared("go", buildGo)
+	goDir = shared("go", buildGo(nil))
+	// pureDir is the same of the program that is built without cgo.
+	pureDir = shared("pure", buildGo([]string{"CGO_ENABLED=0"}))
 	// consoleDir is the directory of the Python package's script: as reflex-db, and as
 	// reflex, under the name of the Go program.
 	consoleDir = shared("console", writeConsole)
@@ -92,14 +95,16 @@ func reflexDir(t testing.TB) string {
 	return goDir(t)
 }
 
-func buildGo(_ testing.TB, dir string) error {
-	program := filepath.Join(dir, "reflex")
-	cmd := exec.Command("go", "build", "-o", program, "./cmd/reflex")
-	cmd.Dir = venv.Root()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building reflex: %s: %w\n%s", cmd, err, out)
+func buildGo(env []string) func(testing.TB, string) error {
+	return func(_ testing.TB, dir string) error {
+		program := filepath.Join(dir, "reflex")
+		cmd := exec.Command("go", "build", "-o", program, "./cmd/reflex")
+		cmd.Dir, cmd.Env = venv.Root(), append(os.Environ(), env...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("building reflex: %s: %w\n%s", cmd, err, out)
+		}
+		return os.Symlink(program, program+"-db")
 	}
-	return os.Symlink(program, program+"-db")
 }
 
 // consoleScript is what pip makes of the script reflex-db, for the package in the
@@ -185,8 +190,11 @@ func runScripts(t *testing.T, bin, dir string, env venv.Env, driver string) {
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "go" {
-				return filepath.Base(bin) == "go", nil
+			switch form := filepath.Base(bin); name {
+			case "go":
+				return form != "console", nil
+			case "pure":
+				return form == "pure", nil
 			}
 			return false, fmt.Errorf("there is no condition %s", name)
 		},

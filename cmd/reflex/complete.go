@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	reflexorm "github.com/reflex-dev/reflex-orm"
 )
@@ -54,31 +53,6 @@ func (inv *invocation) completeDB(cmd *cobra.Command, args []string, word string
 // knownCommands are lines of a command, a tab, and its help, after an empty line.
 func knownCommands() string {
 	return "\n" + reflexorm.Driver()["reflex_driver/commands.txt"]
-}
-
-// silence leads the process's stdout and stderr to nowhere until restore is called, for
-// sitecustomize.py prints, and so do libraries in C. The answer goes to a descriptor that
-// the program which replaces this one inherits.
-func silence() (answer int, restore func(), err error) {
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer null.Close()
-	kept := [2]int{}
-	for i, fd := range []int{1, 2} {
-		if kept[i], err = unix.Dup(fd); err == nil {
-			err = unix.Dup2(int(null.Fd()), fd)
-		}
-		if err != nil {
-			return 0, nil, fmt.Errorf("silence: %w", err)
-		}
-	}
-	return kept[0], func() {
-		for i, fd := range []int{1, 2} {
-			_ = unix.Dup2(kept[i], fd)
-		}
-	}, nil
 }
 
 //go:embed complete.bash

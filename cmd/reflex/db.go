@@ -84,7 +84,7 @@ func (inv *invocation) option(arg string) (target *string, value string, joined 
 }
 
 // drive runs the driver in the project's Python, in this process. Where that Python has no
-// libpython, this process becomes it. The error is a [statusError] if the driver ran: it
+// libpython, or this program can't load one, this process becomes it. The error is a [statusError] if the driver ran: it
 // has reported how it ended.
 func (inv *invocation) drive(ctx context.Context, args ...string) error {
 	if err := inv.enter(); err != nil {
@@ -98,7 +98,7 @@ func (inv *invocation) drive(ctx context.Context, args ...string) error {
 		fmt.Fprintln(os.Stderr, passed.Path, passed.Reason)
 	}
 	library := python.Library
-	if !embedpy.HasRoom() {
+	if !embedpy.CanStart() {
 		library = ""
 	}
 	args = append([]string{inv.program, version(), library}, args...)

@@ -49,7 +49,7 @@ type invocation struct {
 // arguments are those of root. Called as reflex-db, the name under which the Python
 // package installs it, the command is `reflex db`.
 func (inv *invocation) arguments(argv []string) []string {
-	if filepath.Base(argv[0]) != "reflex-db" {
+	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") != "reflex-db" {
 		return argv[1:]
 	}
 	inv.program = "reflex-db"

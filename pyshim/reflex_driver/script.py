@@ -32,7 +32,7 @@ def prepare(arguments: Sequence[str]) -> None:
     script = os.path.join(directory, NAME)
     if _is_python(script):
         if not getattr(sys.flags, "safe_path", False):
-            sys.path.insert(0, directory)
+            sys.path.insert(0, os.path.dirname(os.path.realpath(script)))  # as Python does
     else:
         script = _module() or script  # as `python -m alembic`
     sys.argv[:] = [script, *arguments]

@@ -35,6 +35,21 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// Without a C compiler it is go install, and the program becomes Python.
+func TestInstallWithoutC(t *testing.T) {
+	user := newUser(t)
+	line := pages.Only(t, "docs/install.md", "CGO_ENABLED=0 go install")
+	if out, err := user.run(line); err != nil {
+		t.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	cmd := exec.Command(filepath.Join(user.bin, "reflex"), "--python", venv.Newest(t).Executable, "version")
+	cmd.Env = venv.CleanEnv()
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), version) || !strings.Contains(string(out), "this process is Python itself") {
+		t.Errorf("the program that was installed says %v: %s", err, out)
+	}
+}
+
 // The compiler's error says what to type, whichever Python.h it has found.
 func TestCompilerLeadsToInstall(t *testing.T) {
 	user := newUser(t)

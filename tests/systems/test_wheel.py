@@ -3,6 +3,8 @@
 It runs in the Python of an environment that has the wheel, aiosqlite, psycopg, psycopg2,
 asyncpg and pytest: `make test-wheel`; `make test-windows` for Windows under wine.
 REFLEX_TEST_PG_URL names a PostgreSQL server; without it that part is skipped.
+REFLEX_TEST_PROGRAM is the Go program under the name reflex-db, to be tested in the place of
+the package's script.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ WINDOWS = sys.platform == "win32"
 LIMIT = 300  # seconds, for a run that hangs; wine takes half a minute on a busy machine
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
+PROGRAM = os.environ.get("REFLEX_TEST_PROGRAM") or str(SCRIPTS / "reflex-db")
 
 MODELS = """\
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -77,6 +80,8 @@ def environment(**more: str) -> dict[str, str]:
     """The environment of a run: nothing of the tests' own decides how it goes."""
     unwanted = ("REFLEX_", "PYTHON", "ALEMBIC_", "SQLALCHEMY_", "VIRTUAL_ENV", "CONDA_PREFIX")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    if os.environ.get("REFLEX_TEST_PROGRAM"):  # which is not installed in this environment
+        kept["REFLEX_PYTHON"] = sys.executable
     return {**kept, **more}
 
 
@@ -90,7 +95,7 @@ class Project:
 
     def start(self, *words: str, program: str = "reflex-db", **env: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(SCRIPTS / program), *words],
+            [PROGRAM if program == "reflex-db" else str(SCRIPTS / program), *words],
             cwd=self.directory,
             env=environment(**{"REFLEX_DB_URL": self.url, **env}),
             stdin=subprocess.DEVNULL,
@@ -144,7 +149,13 @@ def interrupt(process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGINT)
 
 
-def postgresql(driver: str) -> str:
+DRIVERS = ["sqlite", "aiosqlite", "psycopg", "psycopg2", "asyncpg"]
+
+
+def url_of(driver: str) -> str:
+    """A database of this driver: a file, or the one of REFLEX_TEST_PG_URL."""
+    if "sqlite" in driver:
+        return {"sqlite": "sqlite", "aiosqlite": "sqlite+aiosqlite"}[driver] + ":///app.db"
     url = os.environ.get("REFLEX_TEST_PG_URL", "")
     if not url:
         pytest.skip("REFLEX_TEST_PG_URL names no PostgreSQL")
@@ -171,12 +182,9 @@ def initialized(project: Project, written: Project) -> Project:
     return project
 
 
-@pytest.mark.parametrize("driver", ["sqlite", "aiosqlite", "psycopg", "psycopg2", "asyncpg"])
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_from_models_to_tables_and_back(project: Project, driver: str) -> None:
-    if driver == "aiosqlite":
-        project.url = "sqlite+aiosqlite:///app.db"
-    elif driver != "sqlite":
-        project.url = postgresql(driver)
+    project.url = url_of(driver)
     project.run("init", "--models", "shop:Base")
     project.run("revision", "--autogenerate", "-m", "first")
     (file,) = (project.directory / "alembic" / "versions").glob("*.py")
@@ -188,18 +196,17 @@ def test_from_models_to_tables_and_back(project: Project, driver: str) -> None:
     assert project.run_apart("current")[0] == ""
 
 
-@pytest.mark.parametrize("driver", ["sqlite", "psycopg"])
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_two_at_once(initialized: Project, driver: str) -> None:
-    if driver == "psycopg":
-        initialized.url = postgresql(driver)
+    initialized.url = url_of(driver)
     initialized.slow('while not Path("go").exists(): time.sleep(0.05)')
     first = initialized.start("upgrade", "head")
     with ended(first):
         initialized.wait_for("started", first)
         told = initialized.run("upgrade", "head", "--lock-timeout", "0", status=5)
-        holder = "another process on this machine" if driver == "sqlite" else "reflex db lock"
+        holder = "another process on this machine" if "sqlite" in driver else "reflex db lock"
         assert holder in told
-        if driver == "sqlite":
+        if "sqlite" in driver:
             assert holder in initialized.run("status")
         (initialized.directory / "go").touch()
         _, stderr = first.communicate(timeout=LIMIT)
@@ -207,12 +214,10 @@ def test_two_at_once(initialized: Project, driver: str) -> None:
     initialized.run("downgrade", "base")
 
 
-@pytest.mark.parametrize("driver", ["sqlite", "psycopg"])
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_control_c_rolls_back(initialized: Project, driver: str) -> None:
-    body = "time.sleep(120)"
-    if driver == "psycopg":
-        initialized.url = postgresql(driver)
-        body = 'op.execute("SELECT pg_sleep(120)")'
+    initialized.url = url_of(driver)
+    body = "time.sleep(120)" if "sqlite" in driver else 'op.execute("SELECT pg_sleep(120)")'
     initialized.slow(body)
     process = initialized.start("upgrade", "head")
     with ended(process):
@@ -232,6 +237,17 @@ def test_control_c_rolls_back(initialized: Project, driver: str) -> None:
 def test_the_end_of_the_console_terminates(initialized: Project) -> None:
     initialized.slow("import signal; signal.raise_signal(signal.SIGBREAK)")
     assert "terminated" in initialized.run("upgrade", "head", status=143)
+
+
+def test_a_killed_run_leaves_nothing_running(initialized: Project) -> None:
+    """Where Python is a child of what was started, it ends too: the lock is free."""
+    initialized.slow("time.sleep(120)")
+    process = initialized.start("upgrade", "head")
+    with ended(process):
+        initialized.wait_for("started", process)
+    process.communicate(timeout=LIMIT)
+    initialized.slow("pass")
+    initialized.run("upgrade", "head", "--lock-timeout", "30s")
 
 
 def test_each_database(initialized: Project) -> None:

@@ -102,6 +102,9 @@ func Interpreters(t testing.TB) []Python {
 	if Becomes() {
 		return []Python{Static(t)}
 	}
+	if runtime.GOOS == "windows" {
+		t.Skip("this package knows no Python of Windows")
+	}
 	pythons, err := interpreters()
 	if len(pythons) == 0 {
 		t.Fatal("no CPython 3.10 or later with a shared libpython and the venv module: ", err)
@@ -186,12 +189,10 @@ func candidates() []string {
 
 const question = `
 import json, os, sys, sysconfig, venv, ensurepip
-libdir = sysconfig.get_config_var("LIBDIR") or ""
-name = sysconfig.get_config_var("INSTSONAME") or ""
-shared = any(
-    name.startswith("libpython") and ".so" in name + os.path.basename(d) and os.path.exists(os.path.join(d, name))
-    for d in (libdir, os.path.join(libdir, sysconfig.get_config_var("MULTIARCH") or ""), os.path.join(sys.base_prefix, "lib"))
-)
+v = lambda name: sysconfig.get_config_var(name) or ""
+name = v("INSTSONAME") # macOS: libpython3.14.dylib, or Python.framework/Versions/3.14/Python
+places = (v("LIBDIR"), os.path.join(v("LIBDIR"), v("MULTIARCH")), os.path.join(sys.base_prefix, "lib"), v("PYTHONFRAMEWORKPREFIX"))
+shared = name and not name.endswith(".a") and any(os.path.exists(os.path.join(place, name)) for place in places)
 ok = sys.implementation.name == "cpython" and sys.version_info >= (3, 10) and sys.prefix == sys.base_prefix
 form = "" if not ok else "shared" if shared else "static"
 print(json.dumps({

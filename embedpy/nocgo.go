@@ -1,0 +1,30 @@
+//go:build !(cgo && (linux || darwin))
+
+package embedpy
+
+import "errors"
+
+// Without C this program can't load a libpython. It becomes a Python: see [Become].
+
+// CanStart reports false: the program is built without cgo.
+func CanStart() bool { return false }
+
+// An Interpreter is CPython running in this process, where that can be.
+type Interpreter struct{}
+
+var errNoCgo = errors.New("this program is built without cgo: it can only become a Python")
+
+// Start fails with a [*LibraryError].
+func Start(py *Python, _ map[string]string) (*Interpreter, error) {
+	return nil, &LibraryError{Python: py, Reason: errNoCgo.Error()}
+}
+
+// Call fails.
+func (*Interpreter) Call(_, _ string, _ ...string) (status int, err error) { return 0, errNoCgo }
+
+// Close has nothing to end.
+func (*Interpreter) Close() error { return nil }
+
+// restoreSignals can't do more than the system, which ends Go's handlers. Go itself leaves
+// alone SIGHUP and SIGINT where they are ignored (nohup, a shell's &).
+func restoreSignals() {}
