@@ -366,6 +366,7 @@ func TestLockOnSQLite(t *testing.T) {
 		if err := os.Chmod(data, 0o311); err != nil {
 			t.Fatal(err)
 		}
+		defer os.Chmod(data, 0o755) // for who removes it
 		cmd := p.command(t, "upgrade", "head", "-v")
 		if os.Geteuid() == 0 { // whom no mode stops
 			setpriv, err := exec.LookPath("setpriv")

@@ -130,11 +130,11 @@ def reason(exc: BaseException) -> tuple[str, str]:
     """
     for error in internals.chain(exc):
         state, number = refusal.code(error)
+        if state != _LOCK_NOT_AVAILABLE and type(error).__name__ != "OperationalError":
+            continue  # it may be the project's own, which can't be printed
         said = str(error).strip().partition("\n")[0]
         if state == _LOCK_NOT_AVAILABLE:
             return said, "--ddl-lock-timeout"
-        if type(error).__name__ != "OperationalError":
-            continue
         if number == _LOCK_WAIT_TIMEOUT:
             return said, "lock_wait_timeout, innodb_lock_wait_timeout"
         if said == _LOCKED:
