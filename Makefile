@@ -16,7 +16,7 @@ LINT   := $(CACHE)/lint
 DOCS   := $(CACHE)/docs
 COVERAGE := $(CACHE)/coverage
 BIN    ?= bin/reflex
-TIMEOUT ?= 45m
+TIMEOUT ?= 80m
 GOTEST   = go test -json -count=1 -timeout $(TIMEOUT)
 REPORT  := go run ./tests/report
 ONE     := ^(TestEveryInterpreter|TestConcurrentRuns|TestLockTimeout)$$
