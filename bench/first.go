@@ -29,7 +29,7 @@ func (b bench) first(dir string, pairs int) error {
 		if err := os.RemoveAll(filepath.Join(dir, "first")); err != nil {
 			return err
 		}
-		for i := range pairs + 1 {
+		for i := range pairs + warmUps {
 			plain, err := b.measure(project, python, append([]string{"-m", "alembic"}, args...)...)
 			if err != nil {
 				return err
@@ -40,6 +40,8 @@ func (b bench) first(dir string, pairs int) error {
 			}
 			if i == 0 {
 				once = ours.wall.Seconds() / plain.wall.Seconds()
+			}
+			if i < warmUps {
 				continue
 			}
 			walls, ratios = append(walls, plain.wall.Seconds()*1000), append(ratios, ours.wall.Seconds()/plain.wall.Seconds())

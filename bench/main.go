@@ -32,6 +32,10 @@ import (
 // requirements of the environment that both commands run in.
 var requirements = []string{"alembic==1.20.1", "sqlalchemy>=2.0.58,<2.2", "psycopg[binary]"}
 
+// warmUps are the turns before what counts: the first writes .pyc files and what the
+// interpreter says of itself, the second what the import of Alembic finds.
+const warmUps = 2
+
 // commands that are compared.
 var commands = []string{"heads", "history", "current", "upgrade head"}
 
@@ -165,12 +169,12 @@ func (b bench) compareAll(dir string, pairs, most int) error {
 func (b bench) compare(table *tabwriter.Writer, project string, revisions int, args []string, turns int) error {
 	var alembic []float64
 	walls, wall, cpu, more := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
-	for i := range turns + 1 {
+	for i := range turns + warmUps {
 		plain, err := b.measure(project, b.alembic, args...)
 		if err != nil {
 			return err
 		}
-		if i > 0 { // the first is the warm-up: .pyc files, and what the interpreter says of itself
+		if i >= warmUps {
 			alembic = append(alembic, plain.wall.Seconds()*1000)
 		}
 		for _, way := range b.ways {
@@ -178,7 +182,7 @@ func (b bench) compare(table *tabwriter.Writer, project string, revisions int, a
 			if err != nil {
 				return err
 			}
-			if i == 0 {
+			if i < warmUps {
 				continue
 			}
 			walls[way.name] = append(walls[way.name], ours.wall.Seconds()*1000)
