@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import sys
 from dataclasses import dataclass
 from signal import Signals as SignalNumber
@@ -26,6 +25,7 @@ from .. import configuration, exits, options, report
 from ..exits import Outcome
 from ..pyproject import ProjectError
 from ..signals import VERBS, meaning
+from ..stopped import is_relative
 from ..usage import UsageError
 from . import databases, preload, work
 from .databases import Database, ListError
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 _OTHER_URLS = ("REFLEX_DB_LOCK_URL", "REFLEX_ASYNC_DB_URL")
 
 _RENEWAL = 1.0  # of the progress line, in seconds
-
-# A revision that is counted from where the database is (alembic.script.base).
-_RELATIVE = re.compile(r"(?:.+?@)?[+-]\d+")
 
 
 def run(
@@ -194,7 +191,7 @@ class _Each:
             "argv": databases.fill(self._argv, database.name),
             "variables": variables,
             "expected": database.url if database.own else "",
-            "target": database.target if _RELATIVE.fullmatch(self._revision) else "",
+            "target": database.target if is_relative(self._revision) else "",
             "waited": bool(self._waited) and work.waited_for(database.url) in self._waited,
         }
 
@@ -228,7 +225,7 @@ class _Each:
             if result is None:
                 if self._report is not None:
                     self._report.write(_not_begun(database))
-            elif _RELATIVE.fullmatch(self._revision):
+            elif is_relative(self._revision):
                 target = result.found.get("target") or target
             lines.append(f"{database.line} -> {target}" if target else database.line)
         problems = [self._failed.write(lines)] if self._failed is not None else []
@@ -268,7 +265,7 @@ class _Each:
         """What to do about what is left, without doing anything twice."""
         failed = [r for r in self._results if r is not None and r.word == "failed"]
         mend = "mend what failed, and " if failed else ""
-        relative = _RELATIVE.fullmatch(self._revision)
+        relative = is_relative(self._revision)
         if saved:
             text = f"{mend}give the same command with --each {self._failed_path}"
             if relative and any(r.found.get("target") for r in failed):
