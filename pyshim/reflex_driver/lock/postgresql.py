@@ -452,7 +452,8 @@ def _blocker(row: list[Any]) -> str:
     if pid:
         who = f"pid {pid}"
     if role is not None:
-        who += f' "{application or ""}" ({role}'
+        who += f' "{application}"' if application else ""
+        who += f" ({role}"
         if seconds is None:  # a session of a role that this one is no member of
             who += ")"
         else:
