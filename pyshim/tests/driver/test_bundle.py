@@ -357,7 +357,8 @@ HOOKS = {
     "a place that is no text": "import pathlib\nsys.path.append(pathlib.Path('/nowhere'))",
     "a debugger": "sys.settrace(lambda *_: None)",
     "a profiler": "sys.setprofile(lambda *_: None)",
-    "a thread": "import _thread\n_thread.start_new_thread(time.sleep, (60,))",
+    "a thread": "import _thread\n_thread.start_new_thread(time.sleep, (60,))\n"
+    "while not _thread._count(): time.sleep(0.001)",  # until it runs
 }
 
 
