@@ -2,7 +2,6 @@ package tests
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 )
@@ -18,22 +17,10 @@ func TestImportsAreKept(t *testing.T) {
 	const look = "import importlib.machinery as m, re, sys\n" +
 		"print('SEEN', [getattr(f, '__name__', f) for f in sys.meta_path if type(f).__module__ != '_embedpy'],\n" +
 		"    m.SourceFileLoader.get_code.__module__, sys.modules['re'].compile.__module__)\n"
-	file := filepath.Join(p.dir, "alembic", "env.py")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, append([]byte(look), text...), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	bare := exec.Command(p.python.Bin("python"), "-m", "alembic", "current")
-	bare.Dir, bare.Env = p.dir, p.command(t).Env
-	want, err := bare.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p.edit(t, "", look)
+	want := bareModule(t, p, "current")
 	for range 3 {
-		if got := p.succeed(t, "current").stdout.String(); got != string(want) {
+		if got := p.succeed(t, "current").stdout.String(); got != want {
 			t.Errorf("the project sees\n%s, and under alembic\n%s", got, want)
 		}
 	}

@@ -69,23 +69,10 @@ func TestBytecodeIsKept(t *testing.T) {
 	}
 	const look = "import sys, sqlalchemy, alembic.op\n" +
 		"print('SEEN', sys.dont_write_bytecode, sys.pycache_prefix, sqlalchemy.__cached__, type(sqlalchemy.__loader__))\n"
-	file := filepath.Join(p.dir, "alembic", "env.py")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, append([]byte(look), text...), 0o644); err != nil {
-		t.Fatal(err)
-	}
-
-	bare := exec.Command(env.Bin("python"), "-m", "alembic", "current")
-	bare.Dir, bare.Env = p.dir, p.command(t).Env
-	out, err := bare.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := p.succeed(t, "current").stdout.String(); got != string(out) || !strings.Contains(got, "SEEN") {
-		t.Errorf("the project sees\n%s, and under alembic\n%s", got, out)
+	p.edit(t, "", look)
+	want := bareModule(t, p, "current")
+	if got := p.succeed(t, "current").stdout.String(); got != want || !strings.Contains(got, "SEEN") {
+		t.Errorf("the project sees\n%s, and under alembic\n%s", got, want)
 	}
 	if _, err := os.Stat(gone); err == nil {
 		t.Error("bytecode of an environment that is gone stays")
@@ -105,7 +92,8 @@ func TestBytecodeIsKept(t *testing.T) {
 
 	// Another source is another module.
 	op := named(t, env.Dir, "op.py")[0]
-	if text, err = os.ReadFile(op); err != nil {
+	text, err := os.ReadFile(op)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(op, append(text, "\nprint('the new source')\n"...), 0o644); err != nil {
@@ -188,4 +176,16 @@ func TestBytecodeHasThePrefixOfTheUser(t *testing.T) {
 	if kept := named(t, cache, "bytecode"); len(kept) > 0 {
 		t.Errorf("there is also %s", kept)
 	}
+}
+
+// bareModule is what `python -m alembic` prints: a fresh environment has no script.
+func bareModule(t *testing.T, p *project, args ...string) string {
+	t.Helper()
+	bare := exec.Command(p.python.Bin("python"), append([]string{"-m", "alembic"}, args...)...)
+	bare.Dir, bare.Env = p.dir, p.command(t).Env
+	out, err := bare.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
 }

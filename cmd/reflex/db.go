@@ -84,8 +84,8 @@ func (inv *invocation) option(arg string) (target *string, value string, joined 
 }
 
 // drive runs the driver in the project's Python, in this process. Where that Python has no
-// libpython, or this program can't load one, this process becomes it. The error is a [statusError] if the driver ran: it
-// has reported how it ended.
+// libpython, or this program can't load one, this process becomes it. The error is a
+// [statusError] if the driver ran: it has reported how it ended.
 func (inv *invocation) drive(ctx context.Context, args ...string) error {
 	if err := inv.enter(); err != nil {
 		return err

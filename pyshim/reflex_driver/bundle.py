@@ -111,10 +111,8 @@ def _is_pythons_own() -> bool:
         return False
     if not all(type(f) is type(len) for f in (__import__, compile, eval, exec)):
         return False
-    pythons = cache_from_source.__code__.co_filename
-    names = ("get_code", "source_to_code", "exec_module", "get_data", "path_stats")
-    methods: Any = [getattr(SourceFileLoader, name) for name in names]
-    return all(getattr(m, "__code__", None) and m.__code__.co_filename == pythons for m in methods)
+    methods = ("get_code", "source_to_code", "exec_module", "get_data", "path_stats")
+    return libraries.are_pythons(*methods)
 
 
 class _Bundle:

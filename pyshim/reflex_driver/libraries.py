@@ -10,6 +10,8 @@ from .bytecode import header_of, read, write
 
 _LIBRARIES = ("Lib",) if sys.platform == "win32" else ("lib", "lib64")
 
+_PYTHONS = cache_from_source.__code__.co_filename  # importlib's, as its functions have it
+
 TYPE_CHECKING = False  # as in bytecode
 if TYPE_CHECKING:
     from types import CodeType
@@ -19,6 +21,12 @@ def roots() -> tuple[str, ...]:
     """Where the modules of the environment are, and Python's own."""
     places = [os.path.join(p, d) for p in (sys.prefix, sys.base_prefix) for d in _LIBRARIES]
     return tuple(os.path.join(root, "") for root in [*places, os.path.dirname(os.__file__)])
+
+
+def are_pythons(*methods: str) -> bool:
+    """Whether these methods of SourceFileLoader are Python's own."""
+    found = (getattr(getattr(SourceFileLoader, m), "__code__", None) for m in methods)
+    return all(getattr(code, "co_filename", "") == _PYTHONS for code in found)
 
 
 def keep(cache: str) -> None:
@@ -31,10 +39,8 @@ def keep(cache: str) -> None:
     original = SourceFileLoader.get_code
     if original.__module__.startswith(f"{__package__}."):
         return  # it is ours already
-    pythons = cache_from_source.__code__.co_filename
-    for method in (original, SourceFileLoader.source_to_code):
-        if getattr(getattr(method, "__code__", None), "co_filename", "") != pythons:
-            return  # sitecustomize has a way of its own to compile
+    if not are_pythons("get_code", "source_to_code"):
+        return  # sitecustomize has a way of its own to compile
 
     def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
         if type(self) is not SourceFileLoader or self.name != fullname:
@@ -69,7 +75,7 @@ def keep(cache: str) -> None:
         return code
 
     # Like importlib's, its frame is left out of a traceback.
-    get_code.__code__ = get_code.__code__.replace(co_filename=pythons)
+    get_code.__code__ = get_code.__code__.replace(co_filename=_PYTHONS)
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
 
 
