@@ -210,7 +210,8 @@ class PostgreSQLSession(SQLSession):
                     close(other)
 
     def _refuse_shared(self, theirs: int) -> None:
-        now = self.ask("SELECT pg_backend_pid()", 1.0)[0]
+        with limited(1.0, lambda: self._sockets):
+            now = self.ask("SELECT pg_backend_pid()")[0]
         if now != self._pid or theirs == self._pid:
             raise PoolerError
 
@@ -282,7 +283,8 @@ class PostgreSQLSession(SQLSession):
                 else:
                     raise TimeoutError("another run has the lock there")
         except BaseException:
-            self.discard()
+            with contextlib.suppress(Exception):
+                close(self._fairy)
             self._fairy, self._sockets, self._pid = old
             self._elsewhere = False
             raise
