@@ -201,10 +201,11 @@ func TestLockWhereNobodyMayReadLocks(t *testing.T) {
 	}
 }
 
-// A proxy is a way to a server that can go silent.
+// A proxy is a way to a server that can go silent, and that counts round trips.
 type proxy struct {
 	port  int
 	limit int // of connections that are answered
+	trips int // how often a client has sent something after an answer, or as the first
 	mu    sync.Mutex
 	open  int
 	still bool
@@ -250,18 +251,32 @@ func (p *proxy) serve(client net.Conn, port int) {
 		return
 	}
 	defer server.Close()
+	asked := false
 	go func() {
-		p.copy(client, server)
+		p.copy(client, server, func([]byte) { asked = false })
 		client.Close()
 	}()
-	p.copy(server, client)
+	p.copy(server, client, func(message []byte) {
+		if !asked && string(message) != terminate {
+			asked = true
+			p.trips++
+		}
+	})
 }
 
-func (p *proxy) copy(to, from net.Conn) {
+// terminate is a message that has no answer
+// (https://www.postgresql.org/docs/current/protocol-message-formats.html).
+const terminate = "X\x00\x00\x00\x04"
+
+// copy calls heard, with the mutex held, before it passes on what came.
+func (p *proxy) copy(to, from net.Conn, heard func([]byte)) {
 	buffer := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(buffer)
 		p.mu.Lock()
+		if n > 0 {
+			heard(buffer[:n])
+		}
 		for p.still {
 			p.moved.Wait()
 		}
@@ -273,6 +288,13 @@ func (p *proxy) copy(to, from net.Conn) {
 			return
 		}
 	}
+}
+
+// asked is the number of round trips up to now.
+func (p *proxy) asked() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trips
 }
 
 func (p *proxy) silence(still bool) {

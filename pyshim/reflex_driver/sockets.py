@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # it, can tell it from the project's.
 opening = False
 
-_AGAIN = 0.5  # seconds; a driver may try the next of several hosts, on a new socket
+AGAIN = 0.5  # seconds; a driver may try the next of several hosts, on a new socket
 
 
 def open_sockets() -> set[tuple[int, int]]:
@@ -83,7 +83,7 @@ def limited(seconds: float, sockets: Callable[[], set[tuple[int, int]]]) -> Iter
         nonlocal expired
         pause = seconds
         while not over.acquire(timeout=pause):
-            expired, pause = True, _AGAIN
+            expired, pause = True, AGAIN
             shut_down(sockets())
 
     with contextlib.suppress(RuntimeError):  # no thread can be started: then there is no limit

@@ -192,7 +192,8 @@ class _Each:
             "variables": variables,
             "expected": database.url if database.own else "",
             "target": database.target if is_relative(self._revision) else "",
-            "waited": bool(self._waited) and work.waited_for(database.url) in self._waited,
+            # SQLAlchemy compiles its pattern for URLs at the first: here, once for all forks.
+            "waited": work.waited_for(database.url) in self._waited,
         }
 
     def _end(self, index: int, ended: Ended, signal: int) -> None:

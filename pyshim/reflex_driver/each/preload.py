@@ -1,7 +1,7 @@
 """What each database's process would import anew, imported once, in the parent.
 
-Only Python's own modules and libraries are: what such a module reads when it is imported
-is the same for each database. A package of the environment may be a part of the project
+Only Python's own modules, ours and libraries are: what such a module reads when it is
+imported is the same for each database. A package of the environment may be a part of the project
 and read the database's URL, so the libraries are named one by one.
 """
 
@@ -68,6 +68,8 @@ def imports(names: Iterable[str]) -> None:
 
 def _is_library(name: str) -> bool:
     top = name.partition(".")[0]
+    if top == __name__.partition(".")[0]:  # ours, which the command needed
+        return True
     if top not in _LIBRARIES and top not in sys.stdlib_module_names:
         return False
     # A file of the project's may have such a name.

@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .. import refusal
 from ..progress import duration, say
 from ..sockets import limited, opened_from_now_on
 from .connection import SQLSession, close
@@ -37,6 +38,9 @@ _OTHERS = {"CockroachDB": "CockroachDB", "-YB-": "YugabyteDB"}
 
 # The server ends a connection that idles for longer than these allow.
 _IDLE, _IDLE_IN_TRANSACTION = "idle_session_timeout", "idle_in_transaction_session_timeout"
+
+# SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+_MAY_NOT = "42501"
 
 # A pooler hands out the connection that was used last, mostly.
 _TRIES = 5
@@ -121,8 +125,10 @@ class PostgreSQLSession(SQLSession):
         super().__init__(connection)
         self._server = place.server
         self._mark = place.backend.partition(" ")[0]  # the process id that others are told of
+        self._readable = place.readable
+        self._tried: dict[str, bool] = {}  # what the first question has found
         try:
-            self._set_up(connection)
+            self._set_up(connection, place.key if place.readable and not self.by_url else "")
         except LockError:
             self.discard()
             raise
@@ -130,22 +136,35 @@ class PostgreSQLSession(SQLSession):
             self.discard()
             raise UnreachableError(exc, by_url=self.by_url) from exc
 
-    def _set_up(self, connection: Connection | None) -> None:
+    def _set_up(self, connection: Connection | None, key: str = "") -> None:
         """Make sure that this is the migration's server, and no shared session; set it up.
 
         One question, unless there is a pooler: that makes up the process id that it tells its
         client, and without one it is the server's own. Nothing is set on a session before it
-        is known to be nobody else's.
+        is known to be nobody else's. With `key` the same question tries that lock, if it leads
+        to the migration's database; and it is put without, if this role may not read pg_locks.
         """
         told = _told_pid(self.driver_connection()) or 0
-        self._pid, start, database, self._readable, _ = self.ask(f"""
+        own = f"pg_backend_pid() = {told}"
+        oid, _, migrations_start = self._server.partition(" since ")
+        question = f"""
             SELECT pg_backend_pid(), {_START}, {_DATABASE}, {_READABLE},
-                CASE WHEN pg_backend_pid() = {told} THEN {settings("lock")} END""")
+                CASE WHEN {own} THEN {settings("lock")} END"""
+        there = f"{own} AND {_START} = '{migrations_start}' AND {_DATABASE} = '{oid}'"
+        taking = f", CASE WHEN {there} THEN {self._taking(key)} END" if key else ""
+        try:
+            found = self.ask(question + taking)
+        except Exception as exc:
+            if not taking or refusal.code(exc)[0] != _MAY_NOT:
+                raise
+            found = self.ask(question)
+        self._pid, start, database, self._readable, _, *tried = found
+        if tried not in ([], [None]):
+            self._tried[key] = tried[0]
         if self._pid != told:
             if connection is not None:
                 self._refuse_pooler(connection)
             self.ask(f"SELECT {settings('lock')}")
-        oid, _, migrations_start = self._server.partition(" since ")
         where = LOCK_URL if self.by_url else "it"
         if start != migrations_start:  # a URL of several hosts may lead to one now, another then
             raise UnreachableError(
@@ -191,21 +210,28 @@ class PostgreSQLSession(SQLSession):
                     close(other)
 
     def _refuse_shared(self, theirs: int) -> None:
-        now = self.ask("SELECT pg_backend_pid()", 1.0)[0]
+        with limited(1.0, lambda: self._sockets):
+            now = self.ask("SELECT pg_backend_pid()")[0]
         if now != self._pid or theirs == self._pid:
             raise PoolerError
 
     def take(self, key: str) -> bool:
         """Try once. Two runs that try from different databases may both have to try again."""
+        if key in self._tried:
+            return self._tried.pop(key)
+        return bool(self.ask(f"SELECT {self._taking(key)}")[0])
+
+    def _taking(self, key: str) -> str:
+        """The expression that tries."""
         taken = f"pg_try_advisory_lock({key})"
-        if self._readable:
-            told = f"{_mark(self._mark)} IS NOT NULL" if self._mark and not self.keys else "true"
-            # The look comes after the lock: of two runs at once at least one sees the other.
-            taken = f"""CASE WHEN {taken} THEN
-                CASE WHEN EXISTS (SELECT {_of_holder(key)} AND l.pid <> pg_backend_pid())
-                THEN NOT pg_advisory_unlock({key}) ELSE {told} END
-                ELSE false END"""
-        return bool(self.ask(f"SELECT {taken}")[0])
+        if not self._readable:
+            return taken
+        told = f"{_mark(self._mark)} IS NOT NULL" if self._mark and not self.keys else "true"
+        # The look comes after the lock: of two runs at once at least one sees the other.
+        return f"""CASE WHEN {taken} THEN
+            CASE WHEN EXISTS (SELECT {_of_holder(key)} AND l.pid <> pg_backend_pid())
+            THEN NOT pg_advisory_unlock({key}) ELSE {told} END
+            ELSE false END"""
 
     def mark(self, backend: str) -> None:
         before, self._mark = self._mark, backend.partition(" ")[0]
@@ -257,7 +283,8 @@ class PostgreSQLSession(SQLSession):
                 else:
                     raise TimeoutError("another run has the lock there")
         except BaseException:
-            self.discard()
+            with contextlib.suppress(Exception):
+                close(self._fairy)
             self._fairy, self._sockets, self._pid = old
             self._elsewhere = False
             raise

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
             """
 
         def open(self, connection: Connection, place: Place) -> Session:
-            """Connect once more; raises LockError or NoLockError."""
+            """Connect once more; raises LockError or NoLockError.
+
+            The lock of `place` may be tried on the way. Then `take` answers with that.
+            """
 
         def holder(self, connection: Connection, place: Place) -> Holder | None:
             """Who holds the lock, asked on the migration's connection."""

@@ -32,16 +32,45 @@ def ask(fairy: PoolProxiedConnection, sql: str) -> list[Any]:
 def unnoticed(connection: Connection) -> Iterator[PoolProxiedConnection]:
     """The migration's own connection, for questions that leave no trace in it.
 
-    A driver begins a transaction with the first of them. It is rolled back, unless the
-    project had begun one before.
+    Unless the project had begun a transaction before, each question is its own, by the
+    driver's autocommit: as in SQLAlchemy's `do_ping`, no BEGIN and no ROLLBACK is sent.
     """
     fairy = connection.connection
-    begun = has_begun(connection)
+    if has_begun(connection):
+        yield fairy
+        return
+    driver: Any = fairy.dbapi_connection
+    local = _autocommit_is_local(driver)
+    if local:
+        driver.autocommit = True
+
+    def end() -> None:
+        if local:
+            driver.autocommit = False
+        else:
+            fairy.rollback()
+
     try:
         yield fairy
-    finally:
-        if not begun:
-            fairy.rollback()
+    except BaseException:
+        with contextlib.suppress(Exception):  # the connection may be lost
+            end()
+        raise
+    end()
+
+
+def _autocommit_is_local(driver: Any) -> bool:
+    """Whether the driver's autocommit is off, and is switched without a word to the server.
+
+    psycopg2 tells the server where the session has an isolation level of its own
+    (https://www.psycopg.org/docs/connection.html#connection.autocommit).
+    """
+    characteristics = ("isolation_level", "readonly", "deferrable")
+    if hasattr(driver, "set_session") and any(
+        getattr(driver, name) is not None for name in characteristics
+    ):
+        return False
+    return getattr(driver, "autocommit", None) is False
 
 
 def has_begun(connection: Connection) -> bool:

@@ -1,5 +1,6 @@
 """What the lock does when a signal ends a run, when nothing answers and when nothing is locked."""
 
+import _thread
 import asyncio
 import contextlib
 import socket
@@ -61,6 +62,17 @@ def test_a_statement_that_goes_on_is_ended(pg_url: URL) -> None:
         until(lambda: sleeping() == 0)
         lock.check()
         lock.close()
+
+
+def test_the_thread_of_the_limit_ends_with_the_lock(pg_url: URL) -> None:
+    with create_engine(pg_url, poolclass=NullPool).connect() as connection:
+        before = _thread._count()
+        lock = acquired(connection)
+        for _ in range(3):
+            lock.check()
+        assert _thread._count() == before + 1
+        lock.close()
+        until(lambda: _thread._count() == before)
 
 
 def test_a_statement_of_an_event_loop_that_has_ended_is_ended(pg_url: URL) -> None:

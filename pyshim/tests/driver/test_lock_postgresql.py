@@ -134,3 +134,27 @@ def test_one_session_holds_every_key(pg_url: URL) -> None:
         while not second.take(places[7].key):
             assert time.monotonic() < deadline
         second.close()
+
+
+def test_the_roles_of_the_two_connections_may_differ(pg_url: URL) -> None:
+    role = f"r_{uuid.uuid4().hex}"
+    with create_engine(pg_url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as admin:
+        admin.exec_driver_sql(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+        admin.exec_driver_sql(f"GRANT {pg_url.username} TO {role}")
+        admin.exec_driver_sql(f"ALTER ROLE {role} NOINHERIT")
+        admin.exec_driver_sql("REVOKE ALL ON pg_locks FROM PUBLIC")
+        try:
+            engine = create_engine(pg_url.set(username=role, password="x"), poolclass=NullPool)
+            with engine.connect() as ours, engine.connect() as theirs:
+                ours.exec_driver_sql(f"SET ROLE {pg_url.username}")
+                ours.commit()
+                there = place(ours)
+                assert there.readable  # by the migration's role, and not by the lock's
+                first = postgresql.open(ours, there)
+                second = postgresql.open(theirs, place(theirs))
+                assert first.take(there.key)
+                assert not second.take(there.key)
+                first.close()
+                second.close()
+        finally:
+            admin.exec_driver_sql(f"DROP ROLE {role}")
