@@ -129,6 +129,13 @@ func (k cacheKey) load() *Python {
 	if err != nil {
 		return nil
 	}
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() { // a FIFO would wait
+		return nil
+	}
+	if owner, ok := ownerOf(info); ok && owner != uint32(os.Geteuid()) && owner != 0 { // who can still write to it
+		return nil
+	}
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil

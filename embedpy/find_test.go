@@ -294,6 +294,20 @@ func TestCache(t *testing.T) {
 			t.Errorf("a cache file of %q: %+v", content, got)
 		}
 	}
+	if err := errors.Join(os.Remove(files[0]), exec.Command("mkfifo", files[0]).Run()); err != nil {
+		t.Fatal(err)
+	}
+	if got := find(); !reflect.DeepEqual(*got, want) {
+		t.Errorf("a FIFO in the place of the file: %+v", got)
+	}
+	if mark(); os.Geteuid() == 0 {
+		if err := os.Chown(files[0], 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		if got := find(); !reflect.DeepEqual(*got, want) {
+			t.Errorf("another user's file: %+v", got)
+		}
+	}
 	if err := os.RemoveAll(filepath.Dir(files[0])); err != nil {
 		t.Fatal(err)
 	}
