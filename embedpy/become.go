@@ -49,10 +49,12 @@ func words(descriptor, program string, args []string) []string {
 
 // archive is what bootstrap.py's start takes. A text has no NUL.
 func archive(modules map[string]string) string {
-	var index, contents strings.Builder
+	var index strings.Builder
+	parts := []string{"", "\n"}
 	for name, content := range modules {
 		fmt.Fprintf(&index, "%d %s\n", len(content), name)
-		contents.WriteString(content)
+		parts = append(parts, content)
 	}
-	return index.String() + "\n" + contents.String()
+	parts[0] = index.String()
+	return strings.Join(parts, "") // in one piece: Python's process keeps the memory that Go took
 }
