@@ -9,9 +9,12 @@ import (
 //go:embed bootstrap.py
 var bootstrap string
 
+// usesNone is why a Python is not loaded that has all of Python in its program.
+const usesNone = "this Python uses none"
+
 // Become replaces this process by py, which calls a function of a module as
 // [Interpreter.Call] does and ends with the status that it returns. It is for a Python
-// without libpython, and works with every other. The process id, the environment, the
+// that uses no libpython, and works with every other. The process id, the environment, the
 // open files, the current directory and the ignored signals stay. Become returns only if
 // that fails, with a [*LibraryError].
 //
@@ -46,10 +49,12 @@ func words(descriptor, program string, args []string) []string {
 
 // archive is what bootstrap.py's start takes. A text has no NUL.
 func archive(modules map[string]string) string {
-	var index, contents strings.Builder
+	var index strings.Builder
+	parts := []string{"", "\n"}
 	for name, content := range modules {
 		fmt.Fprintf(&index, "%d %s\n", len(content), name)
-		contents.WriteString(content)
+		parts = append(parts, content)
 	}
-	return index.String() + "\n" + contents.String()
+	parts[0] = index.String()
+	return strings.Join(parts, "") // in one piece: Python's process keeps the memory that Go took
 }

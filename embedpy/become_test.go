@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -123,5 +124,18 @@ func TestBecomeWithClosedStreams(t *testing.T) {
 	child.start()
 	if status := child.end().ExitStatus(); status != 7 {
 		t.Errorf("status %d", status)
+	}
+}
+
+// What Go takes for the modules stays with Python's process: it is no more than their size.
+func TestArchiveIsMadeInOnePiece(t *testing.T) {
+	const size = 1 << 20
+	modules := map[string]string{"a.py": strings.Repeat("a", size), "b.py": strings.Repeat("b", size)}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	text := archive(modules)
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 2*size+size/4 {
+		t.Errorf("%d bytes were taken for %d", took, len(text))
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 )
 
 // A cacheKey tells whether an interpreter is still the one that was asked. It
@@ -43,7 +42,7 @@ func newStamp(file string) (stamp, error) {
 }
 
 func newCacheKey(executable string) (key cacheKey, err error) {
-	key = cacheKey{Format: 3, Executable: executable}
+	key = cacheKey{Format: 4, Executable: executable}
 	key.Program, err = newStamp(executable)
 	key.Config, _ = newStamp(filepath.Join(filepath.Dir(filepath.Dir(executable)), "pyvenv.cfg"))
 	return key, err
@@ -130,6 +129,13 @@ func (k cacheKey) load() *Python {
 	if err != nil {
 		return nil
 	}
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() { // a FIFO would wait
+		return nil
+	}
+	if owner, ok := ownerOf(info); ok && owner != uint32(os.Geteuid()) && owner != 0 { // who can still write to it
+		return nil
+	}
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil
@@ -140,11 +146,6 @@ func (k cacheKey) load() *Python {
 	}
 	if library, err := newStamp(entry.Python.Library); entry.Python.Library != "" && (err != nil || library != entry.Library) {
 		return nil
-	}
-	for _, file := range strings.Split(entry.Python.Missing, "\n") {
-		if _, err := os.Stat(file); err == nil { // it has been installed
-			return nil
-		}
 	}
 	return &entry.Python
 }

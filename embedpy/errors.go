@@ -54,7 +54,7 @@ func (a Attempt) String() string {
 	return a.Source + ": " + a.Path + " " + a.Reason
 }
 
-// A LibraryError says that an interpreter cannot run in this process: it has no
+// A LibraryError says that an interpreter cannot run in this process: it uses no
 // libpython, or that one cannot be loaded and started.
 type LibraryError struct {
 	Python *Python

@@ -16,7 +16,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	modules := map[string]string{"greeter.py": "def greet(name):\n    print('Hello,', name)\n    return 0\n"}
-	if python.Library == "" || !embedpy.CanStart() {
+	if embedpy.CannotStart(python) != "" {
 		log.Fatal(embedpy.Become(python, modules, "greeter", "greet", "world"))
 	}
 	in, err := embedpy.Start(python, modules)

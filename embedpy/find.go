@@ -17,12 +17,10 @@ type Python struct {
 	Executable  string // absolute, not resolved: VENV/bin/python
 	Version     string // "3.12.1"
 	FullVersion string // sys.version, which libpython must repeat
-	Library     string // the libpython to load; "" if it has none
+	Library     string // the libpython that it uses, to be loaded; "" if it uses none
 	Prefix      string // the virtual environment, or else BasePrefix
 	BasePrefix  string // the installation
 	Source      string // what led to it: "VIRTUAL_ENV", ".venv", "PATH", …
-
-	Missing string // without a Library: the files that could be it, one a line, in case one is installed later
 
 	Passed []Attempt // environments that Find did not use, because they may be another user's
 }

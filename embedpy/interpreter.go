@@ -35,12 +35,19 @@ type Interpreter struct {
 
 var started atomic.Bool
 
-// CanStart reports whether [Start] can work in this process: whether the program is built
-// with cgo, and a limit of address space (ulimit -v) leaves enough for Go and Python. If
-// not, the process can only become a Python: see [Become].
-func CanStart() bool {
+// CannotStart says why [Start] can't work with py in this process: py uses no libpython, the
+// program is built without cgo, or a limit of address space (ulimit -v) leaves too little for
+// Go and Python. Then the process can only become a Python: see [Become]. The reason is ""
+// if there is none.
+func CannotStart(py *Python) (reason string) {
 	var limit unix.Rlimit
-	return unix.Getrlimit(unix.RLIMIT_AS, &limit) != nil || limit.Cur >= capi.Room
+	switch {
+	case py.Library == "":
+		return usesNone
+	case unix.Getrlimit(unix.RLIMIT_AS, &limit) == nil && limit.Cur < capi.Room:
+		return "a limit of address space (ulimit -v) leaves too little for Go and Python"
+	}
+	return ""
 }
 
 // Start loads py's libpython into this process and starts it. It works once, on the

@@ -217,7 +217,7 @@ func found(t *testing.T, executable string) *Python {
 	return python
 }
 
-// onEach runs a test with every interpreter of the machine that has a libpython.
+// onEach runs a test with every interpreter of the machine that uses a libpython.
 func onEach(t *testing.T, test func(t *testing.T, python *Python)) {
 	for _, interpreter := range venv.Interpreters(t) {
 		t.Run(interpreter.Version, func(t *testing.T) { test(t, found(t, interpreter.Executable)) })
@@ -230,7 +230,7 @@ func newest(t *testing.T) *Python {
 	return found(t, venv.Newest(t).Executable)
 }
 
-// static is a Python without libpython.
+// static is a Python that uses no libpython.
 func static(t *testing.T) *Python {
 	t.Helper()
 	python := found(t, venv.Static(t).Executable)

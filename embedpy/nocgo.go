@@ -6,13 +6,20 @@ import "errors"
 
 // Without C this program can't load a libpython. It becomes a Python: see [Become].
 
-// CanStart reports false: the program is built without cgo.
-func CanStart() bool { return false }
+// CannotStart says why [Start] can't work with py.
+func CannotStart(py *Python) (reason string) {
+	if py.Library == "" {
+		return usesNone
+	}
+	return withoutCgo
+}
 
 // An Interpreter is CPython running in this process, where that can be.
 type Interpreter struct{}
 
-var errNoCgo = errors.New("this program is built without cgo: it can only become a Python")
+const withoutCgo = "this program is built without cgo"
+
+var errNoCgo = errors.New(withoutCgo + ": it can only become a Python")
 
 // Start fails with a [*LibraryError].
 func Start(py *Python, _ map[string]string) (*Interpreter, error) {

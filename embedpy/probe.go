@@ -72,9 +72,7 @@ func remake(executable string) string {
 // facts is what probe.py prints.
 type facts struct {
 	executable, version, fullVersion, implementation, bits string
-	basePrefix, abiflags                                   string
-	libdir, libpl, instsoname, ldlibrary, multiarch        string
-	framework                                              string
+	basePrefix, library                                    string
 }
 
 // probe runs probe.py. -I and -S keep the user's code and variables out of it,
@@ -101,9 +99,7 @@ func probe(ctx context.Context, dir, executable string) (*facts, error) {
 	f := &facts{}
 	targets := []*string{
 		&f.executable, &f.version, &f.fullVersion, &f.implementation, &f.bits,
-		&f.basePrefix, &f.abiflags,
-		&f.libdir, &f.libpl, &f.instsoname, &f.ldlibrary, &f.multiarch,
-		&f.framework,
+		&f.basePrefix, &f.library,
 	}
 	if err != nil || !found || !complete || len(fields) != len(targets) {
 		return nil, &unusable{reason: silence(err, stderr.String()), fix: remake(executable), silent: true}
@@ -161,41 +157,8 @@ func (f *facts) python(executable string) (*Python, error) {
 		Prefix:      prefix(executable, f.basePrefix),
 		BasePrefix:  f.basePrefix,
 	}
-	tried := f.libraries(major, minor)
-	for _, file := range tried {
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-			python.Library = file
-			return python, nil
-		}
+	if info, err := os.Stat(f.library); err == nil && info.Mode().IsRegular() {
+		python.Library = f.library
 	}
-	python.Missing = strings.Join(tried, "\n")
 	return python, nil
-}
-
-// libraries lists where libpython may be, the best guess first. What Python
-// says of itself is not enough: Debian packages the library apart from the
-// interpreter, conda calls itself static and has it, and a Python that was
-// moved after it was built (python-build-standalone) has a wrong LIBDIR.
-func (f *facts) libraries(major, minor int) []string {
-	stem := fmt.Sprintf("libpython%d.%d%s", major, minor, f.abiflags)
-	names := []string{f.instsoname, f.ldlibrary, stem + ".so.1.0", stem + ".so"}
-	dirs := []string{filepath.Join(f.basePrefix, "lib"), f.libdir, filepath.Join(f.libdir, f.multiarch), f.libpl}
-	if runtime.GOOS == "darwin" {
-		names = []string{f.instsoname, f.ldlibrary, stem + ".dylib"}
-		dirs = append(dirs, f.framework)
-	}
-	var files []string
-	seen := map[string]bool{"": true}
-	for _, dir := range dirs {
-		for _, name := range names {
-			if dir == "" || name == "" || strings.HasSuffix(name, ".a") || name == "libpython3.so" {
-				continue
-			}
-			if file := filepath.Join(dir, name); !seen[file] {
-				seen[file] = true
-				files = append(files, file)
-			}
-		}
-	}
-	return files
 }

@@ -227,7 +227,7 @@ func badInterpreters() []badInput {
 	// copy makes an environment of the good one's packages, at $PROJECT/env.
 	const copy = `mkdir -p env/bin; cp -P $VENV/bin/python* env/bin; cp $VENV/pyvenv.cfg env; ln -s $VENV/lib env/lib; export VIRTUAL_ENV=$PROJECT/env; `
 	const fake = `mkdir -p env/bin; export VIRTUAL_ENV=$PROJECT/env; `
-	// A Python that has the file $LIBPYTHON for its libpython.
+	// A Python that uses the file $LIBPYTHON for its libpython.
 	const libpython = `cp $FAKE/fakepython fake; export LIBPYTHON; `
 	return []badInput{
 		sh("python/no environment", `VIRTUAL_ENV=$PROJECT/nowhere exec reflex db heads`, 3, `VIRTUAL_ENV: .*nowhere/bin/python.*unset VIRTUAL_ENV`),

@@ -83,7 +83,7 @@ func (inv *invocation) option(arg string) (target *string, value string, joined 
 	return nil, "", false
 }
 
-// drive runs the driver in the project's Python, in this process. Where that Python has no
+// drive runs the driver in the project's Python, in this process. Where that Python uses no
 // libpython, or this program can't load one, this process becomes it. The error is a
 // [statusError] if the driver ran: it has reported how it ended.
 func (inv *invocation) drive(ctx context.Context, args ...string) error {
@@ -97,14 +97,12 @@ func (inv *invocation) drive(ctx context.Context, args ...string) error {
 	for _, passed := range python.Passed {
 		fmt.Fprintln(os.Stderr, passed.Path, passed.Reason)
 	}
-	library := python.Library
-	if !embedpy.CanStart() {
-		library = ""
-	}
-	args = append([]string{inv.program, version(), library}, args...)
-	if library == "" {
+	reason := embedpy.CannotStart(python)
+	if reason != "" {
+		args = append([]string{inv.program, version(), "not used: this process is Python itself, because " + reason}, args...)
 		return embedpy.Become(python, reflexorm.Driver(), "reflex_driver", "main", args...)
 	}
+	args = append([]string{inv.program, version(), python.Library + ", which this Python uses too"}, args...)
 	interpreter, err := embedpy.Start(python, reflexorm.Driver())
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@
 There are three ways to start it, and all call `main`:
 
     the Go program reflex    embeds the environment's CPython
-    the same program         becomes that Python, where it has no libpython
+    the same program         becomes that Python, where it uses no libpython
     reflex-db                the console script of the Python package (console.py)
 
 The way through it:
@@ -51,8 +51,8 @@ def main(program: str, version: str, libpython: str, *argv: str) -> int:
     """Run one command line and return its exit status.
 
     `program` is what a person types for it, such as "reflex db". `version` is that of
-    this command. `libpython` is the library that the process has loaded, or "" if the
-    process is Python itself. `argv` is what follows the program's name.
+    this command. `libpython` is what `version` says of the library, or "" if a script of
+    Python's has started. `argv` is what follows the program's name.
     """
     return call("run", "run", program, version, libpython, argv)
 

@@ -163,7 +163,7 @@ class _Bundle:
 
     def _read(self) -> None:
         try:
-            self._descriptor = os.open(self._file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            self._descriptor = bytecode.open_kept(self._file)
             index = self._block(0)
             key, directories, modules, codes, patterns = marshal.loads(index)
             roots = {name.partition(".")[0] for name in modules}

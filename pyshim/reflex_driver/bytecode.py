@@ -117,10 +117,26 @@ def header_of(*facts: int) -> bytes:
     return MAGIC_NUMBER + b"".join((n % 2**64).to_bytes(8, "little") for n in facts)
 
 
+def open_kept(file: str) -> int:
+    """Open a file that is kept here, for reading; return its descriptor.
+
+    OSError is raised for one of another user, who could still write to it, and for what is
+    no file, such as a FIFO, which would wait.
+    """
+    flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(file, os.O_RDONLY | flags)
+    info = os.fstat(descriptor)
+    own = sys.platform == "win32" or info.st_uid in (0, os.geteuid())
+    if stat.S_ISREG(info.st_mode) and own:
+        return descriptor
+    os.close(descriptor)
+    raise OSError(f"{file} is no file of this user's")
+
+
 def read(file: str, header: bytes) -> CodeType | None:
     """The code in `file`, if it was written with this header."""
     try:
-        with open(file, "rb") as kept:
+        with open(open_kept(file), "rb") as kept:
             content = kept.read()
         if content.startswith(header):
             code: object = marshal.loads(memoryview(content)[len(header) :])

@@ -4,8 +4,8 @@
 # CACHE/arm64. Three forms:
 #
 #   console   the Python package's script
-#   become    the program, which becomes a Python that has no libpython
-#   embedded  the program, and a libpython
+#   become    the program, which becomes Debian's Python, that uses no libpython
+#   embedded  the program, and a Python that uses one
 #
 # The program starts Python itself, so the kernel has to know of qemu (binfmt_misc).
 set -euo pipefail
@@ -23,7 +23,7 @@ command -v apt-get dpkg-deb >/dev/null || {
 root=$cache/root
 mkdir -p "$cache"
 
-if ! [ -e "$cache/done" ]; then
+if ! [ -e "$cache/linked" ]; then
     rm -rf "$cache"
     mkdir -p "$cache"/{state/lists/partial,archives/partial,wheels,root}
     : >"$cache/status"
@@ -36,14 +36,15 @@ END
     apt-get install -qq -y --no-install-recommends --download-only python3 '^libpython3[.][0-9]+$' >/dev/null
     unset APT_CONFIG
     for package in "$cache"/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
-    mkdir "$cache/libpython"
-    mv "$root"/usr/lib/*/libpython3*.so.1.0 "$cache/libpython"
+    # Python's own main program, linked with Debian's libpython.
+    printf 'int Py_BytesMain(int, char **);\nint main(int n, char **v) { return Py_BytesMain(n, v); }\n' |
+        $zig -x c - -o "$root/usr/bin/python3-shared" -Wl,--allow-shlib-undefined "$root"/usr/lib/*/libpython3*.so.1.0
     version=$("$qemu" -L "$root" "$root/usr/bin/python3" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     platforms=(--platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64)
     "$1/build/bin/python" -m pip download -q --disable-pip-version-check --only-binary :all: "${platforms[@]}" \
         --python-version "$version" -d "$cache/wheels" alembic sqlalchemy greenlet tomli 'psycopg[binary]'
     for wheel in "$cache"/wheels/*.whl; do "$1/build/bin/python" -m zipfile -e "$wheel" "$cache/site"; done
-    touch "$cache/done"
+    touch "$cache/linked"
 fi
 
 export CGO_ENABLED=1 GOOS=linux GOARCH=arm64
@@ -117,8 +118,7 @@ migrate() {
 }
 
 for form in "${forms[@]}"; do
-    rm -f "$root"/usr/lib/*/libpython3*
-    [ "$form" != embedded ] || cp "$cache"/libpython/* "$root"/usr/lib/aarch64-linux-gnu
+    [ "$form" != embedded ] || REFLEX_PYTHON=$root/usr/bin/python3-shared
     (reflex version)
     for driver in sqlite postgresql+psycopg; do migrate; done
 done

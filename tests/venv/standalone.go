@@ -35,10 +35,14 @@ if __name__ == "__main__":
     sys.exit(main(["--isolated", "install", "--quiet", "--no-cache-dir", "--no-index", "--no-deps", wheel]))
 `
 
+// sharedProgram is Python's own main program. With it the interpreter uses the libpython beside it,
+// as where Python is configured with --enable-shared alone.
+const sharedProgram = "int Py_BytesMain(int, char **);\nint main(int argc, char **argv) { return Py_BytesMain(argc, argv); }\n"
+
 // standalone is the path of standaloneModule's Python for this platform, in .cache.
-// Its interpreter is linked statically and has a libpython beside it; with
-// withLibrary false that libpython is left out, which makes it a static Python.
-func standalone(withLibrary bool) (string, error) {
+// Its interpreter is linked statically and has a libpython beside it; with shared, the C
+// compiler makes one that uses that libpython.
+func standalone(shared bool) (string, error) {
 	_, version, _ := strings.Cut(standaloneModule, "@")
 	cache := filepath.Join(Root(), ".cache", "python")
 	if err := os.MkdirAll(cache, 0o755); err != nil {
@@ -49,8 +53,8 @@ func standalone(withLibrary bool) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(cache, version)
-	if !withLibrary {
-		dir += "-static"
+	if shared {
+		dir += "-shared"
 	}
 	python := filepath.Join(dir, "bin", "python3.14")
 	lock := flock.New(dir + ".lock")
@@ -62,8 +66,15 @@ func standalone(withLibrary bool) (string, error) {
 	if _, err := os.Stat(done); err == nil {
 		return python, nil
 	}
-	if err := unpackStandalone(dir, withLibrary); err != nil {
+	if err := unpackStandalone(dir); err != nil {
 		return "", fmt.Errorf("the Python in %s can't be had: %w", standaloneModule, err)
+	}
+	if shared && runtime.GOOS == "linux" {
+		link := exec.Command("cc", "-x", "c", "-", "-o", python, "-L"+filepath.Join(dir, "lib"), "-lpython3.14", "-Wl,-rpath,$ORIGIN/../lib")
+		link.Stdin = strings.NewReader(sharedProgram)
+		if out, err := link.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("the Python in %s can't be linked with its libpython: %w\n%s", standaloneModule, err, out)
+		}
 	}
 	if out, err := exec.Command(python, "-I", "-c", question).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("the Python in %s does not run here: %w\n%s", standaloneModule, err, out)
@@ -107,7 +118,7 @@ func downloadStandalone() (string, error) {
 	return module.Dir, nil
 }
 
-func unpackStandalone(dir string, withLibrary bool) error {
+func unpackStandalone(dir string) error {
 	module, err := downloadStandalone()
 	if err != nil {
 		return err
@@ -120,9 +131,6 @@ func unpackStandalone(dir string, withLibrary bool) error {
 		return err
 	}
 	err = eachFile(data, func(file packed) error {
-		if !withLibrary && strings.HasPrefix(file.Name, "lib/libpython") {
-			return nil
-		}
 		return file.unpack(data, filepath.Join(dir, file.Name))
 	})
 	if err != nil {

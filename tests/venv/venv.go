@@ -95,7 +95,7 @@ func CleanEnv(extra ...string) []string {
 	return append(env, extra...)
 }
 
-// Interpreters is every usable CPython on PATH and under pyenv that has a
+// Interpreters is every usable CPython on PATH and under pyenv that uses a
 // libpython, and the one that the tests bring, one a version, the oldest first.
 func Interpreters(t testing.TB) []Python {
 	t.Helper()
@@ -107,7 +107,7 @@ func Interpreters(t testing.TB) []Python {
 	}
 	pythons, err := interpreters()
 	if len(pythons) == 0 {
-		t.Fatal("no CPython 3.10 or later with a shared libpython and the venv module: ", err)
+		t.Fatal("no CPython 3.10 or later that uses a libpython and has the venv module: ", err)
 	}
 	if err != nil {
 		t.Logf("left out: %v", err) // tests/report lists it
@@ -190,9 +190,10 @@ func candidates() []string {
 const question = `
 import json, os, sys, sysconfig, venv, ensurepip
 v = lambda name: sysconfig.get_config_var(name) or ""
-name = v("INSTSONAME") # macOS: libpython3.14.dylib, or Python.framework/Versions/3.14/Python
-places = (v("LIBDIR"), os.path.join(v("LIBDIR"), v("MULTIARCH")), os.path.join(sys.base_prefix, "lib"), v("PYTHONFRAMEWORKPREFIX"))
-shared = name and not name.endswith(".a") and any(os.path.exists(os.path.join(place, name)) for place in places)
+if sys.platform == "linux":
+    shared = "/libpython" in open("/proc/self/maps").read()
+else: # macOS: libpython3.14.dylib, or Python.framework/Versions/3.14/Python
+    shared = os.path.exists(os.path.join(v("PYTHONFRAMEWORKPREFIX") or v("LIBDIR"), v("INSTSONAME")))
 ok = sys.implementation.name == "cpython" and sys.version_info >= (3, 10) and sys.prefix == sys.base_prefix
 form = "" if not ok else "shared" if shared else "static"
 print(json.dumps({
@@ -202,7 +203,7 @@ print(json.dumps({
 }))
 `
 
-// probe asks an interpreter whether it is of this form: shared, with a
+// probe asks an interpreter whether it is of this form: shared, which uses a
 // libpython, or static.
 func probe(executable, form string) (Python, error) {
 	cmd := exec.Command(executable, "-I", "-c", question)

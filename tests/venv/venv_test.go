@@ -15,13 +15,13 @@ func TestEnvironmentIsReused(t *testing.T) {
 }
 
 // TestOwnPythonIsThere: the tests need no Python of the machine, with or without
-// libpython, and the one that they bring makes environments that have pip.
+// libpython, and those that they bring make environments that have pip.
 func TestOwnPythonIsThere(t *testing.T) {
 	if len(named()) > 0 || Becomes() {
 		t.Skip(EnvPythons + " or " + EnvForm + " says which Pythons to take")
 	}
-	for form, withLibrary := range map[string]bool{"shared": true, "static": false} {
-		file, err := standalone(withLibrary)
+	for form, shared := range map[string]bool{"shared": true, "static": false} {
+		file, err := standalone(shared)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestOwnPythonIsThere(t *testing.T) {
 		if out, err := exec.Command(Get(t, python).Bin("pip"), "--version").CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", form, err, out)
 		}
-		if withLibrary && !slices.ContainsFunc(Interpreters(t), func(p Python) bool { return p.Version == python.Version }) {
+		if shared && !slices.ContainsFunc(Interpreters(t), func(p Python) bool { return p.Version == python.Version }) {
 			t.Errorf("%v is not in %v", python, Interpreters(t))
 		}
 	}

@@ -1,11 +1,13 @@
 """What the import of Alembic finds and compiles is kept in one file."""
 
 import json
+import marshal
 import os
 import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 import textwrap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,8 @@ from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 import pytest
+
+from reflex_driver import bundle
 
 from .running import Done, Project, bare_environment, environment
 
@@ -94,10 +98,12 @@ class Environment:
         self.project = Project(directory / "project")
         self.project.revision("a1")
         self.cache = directory / "cache"
+        self.before: list[str] = []  # a command that runs Python
 
     def run(self, *argv: str, **env: str) -> Done:
+        python = str(self.directory / "bin" / "python")
         done = subprocess.run(
-            [str(self.directory / "bin" / "python"), str(self.project.script()), *argv],
+            [*self.before, python, str(self.project.script()), *argv],
             env=environment(**{**self.project.env, "XDG_CACHE_HOME": str(self.cache), **env}),
             cwd=self.project.directory,
             capture_output=True,
@@ -162,6 +168,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 def installed(made: Environment) -> Environment:
     """With nothing kept."""
     made.forget()
+    made.before = []
     return made
 
 
@@ -175,10 +182,19 @@ def test_what_is_kept_is_used(installed: Environment) -> None:
 
 @pytest.mark.parametrize(
     "env",
-    [{}, {"PYTHONOPTIMIZE": "1"}, {"PYTHONDEVMODE": "1"}],
-    ids=lambda env: next(iter(env), "as it is"),
+    [
+        {},
+        {"PYTHONOPTIMIZE": "1"},
+        {"PYTHONOPTIMIZE": "2"},
+        {"PYTHONDEVMODE": "1"},
+        {"PYTHONWARNINGS": "error"},
+        {"PYTHON_GIL": "0"},
+    ],
+    ids=lambda env: "-".join(next(iter(env.items()), ["as it is"])),
 )
 def test_a_project_sees_nothing_of_it(installed: Environment, env: dict[str, str]) -> None:
+    if "PYTHON_GIL" in env and not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        pytest.skip("this Python is not free-threaded: REFLEX_TEST_PYTHONS can name one that is")
     file = installed.project.directory / "alembic" / "env.py"
     text = file.read_text()
     file.write_text(LOOK + text)
@@ -315,6 +331,103 @@ def test_where_nothing_can_be_written(installed: Environment) -> None:
     kept.unlink()
     kept.mkdir()
     assert installed.heads() == ""
+
+
+def forge(kept: Path, name: str, change: Callable[[list[object], list[object]], None]) -> None:
+    """Have a module print "old", with checksums that are right.
+
+    `change` gets the key of what is kept, and what is known of the module's file.
+    """
+    whole = kept.read_bytes()
+    start = 12 + int.from_bytes(whole[:8], "little")
+    key, directories, modules, *rest = marshal.loads(whole[12:start])
+    origin, cached, inside, facts, _ = modules[name]
+    key, facts = list(key), list(facts)
+    change(key, facts)
+    source = Path(origin).read_text() + "\nprint('old')\n"
+    code = compile(source, origin, "exec", dont_inherit=True)
+    modules[name] = (origin, cached, inside, tuple(facts), len(whole) - start)
+    index = marshal.dumps((tuple(key), directories, modules, *rest))
+    kept.write_bytes(
+        bundle._as_block(index) + whole[start:] + bundle._as_block(marshal.dumps(code))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "used"),
+    [
+        ("alembic.op", lambda *_: None, True),
+        ("logging", lambda *_: None, True),
+        ("alembic.op", lambda key, _: key.__setitem__(0, 0), False),
+        ("alembic.op", lambda key, _: key.__setitem__(1, f"{key[1]} of yesterday"), False),
+        ("logging", lambda _, facts: facts.__setitem__(0, facts[0] - 1), False),
+    ],
+    ids=["as it is", "a module of Python's", "another format", "Python rebuilt", "its library too"],
+)
+def test_a_file_of_another_python(
+    installed: Environment,
+    name: str,
+    change: Callable[[list[object], list[object]], None],
+    used: bool,
+) -> None:
+    """Rebuilt under the same path, for example."""
+    kept = installed.keep()
+    forge(kept, name, change)
+    assert installed.heads() == ("old\n" if used else "")
+    if not used:
+        assert installed.heads() == ""
+        assert installed.is_used("alembic.op")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+def test_a_file_of_another_user(installed: Environment) -> None:
+    kept = installed.keep()
+    forge(kept, "alembic.op", lambda *_: None)
+    os.chown(kept, 65534, 65534)
+    assert installed.heads() == ""
+    assert kept.stat().st_uid == 0
+    assert installed.is_used("alembic.op")
+
+
+def test_a_fifo_in_its_place(installed: Environment) -> None:
+    kept = installed.keep()
+    kept.unlink()
+    os.mkfifo(kept)
+    assert installed.heads() == ""
+    assert kept.is_file()
+    assert installed.is_used("alembic.op")
+
+
+def test_where_the_cache_is_read_only(installed: Environment) -> None:
+    kept = installed.keep()
+    before = written(kept)
+    if os.geteuid() == 0:  # whom no permission stops
+        if shutil.which("setpriv") is None:
+            pytest.skip("there is no setpriv, by which root has to ask for permission")
+        installed.before = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+    folders = [kept.parent, kept.parent.parent]
+    op = installed.module("alembic.op")
+    text = op.read_text()
+    try:
+        for folder in folders:
+            folder.chmod(0o500)
+        assert installed.is_used("alembic.op")
+        op.write_text(text + "print('edited')\n")
+        for _ in range(2):
+            assert installed.heads() == "edited\n"
+        assert written(kept) == before
+        for folder in folders:
+            folder.chmod(0o700)
+        kept.unlink()
+        kept.parent.rmdir()
+        kept.parent.parent.chmod(0o500)
+        assert installed.heads() == "edited\n"
+        assert installed.kept() == []
+    finally:
+        op.write_text(text)
+        for folder in folders:
+            if folder.exists():
+                folder.chmod(0o700)
 
 
 def test_sixteen_at_once(installed: Environment) -> None:

@@ -119,6 +119,7 @@ class Environment:
             capture_output=True,
             text=True,
             check=False,
+            timeout=60,
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
@@ -179,6 +180,25 @@ def test_a_file_that_is_broken_is_written_anew(
     kept.write_bytes(whole[:-3] if broken is None else broken)
     assert installed.run(text).check().stdout == "1\n"
     assert kept.read_bytes() == whole
+
+
+@pytest.mark.parametrize("whose", ["a FIFO", "another user's"])
+def test_a_file_that_is_none_of_ours(installed: Environment, whose: str) -> None:
+    if whose == "another user's" and os.geteuid() != 0:
+        pytest.skip("only root can give a file to another user")
+    installed.write("value = 'first'")
+    text = "import library; print(library.value)"
+    installed.run(text).check()
+    (kept,) = [path for path in installed.kept() if "library" in path.name]
+    if whose == "a FIFO":
+        kept.unlink()
+        os.mkfifo(kept)
+    else:
+        kept.write_bytes(kept.read_bytes().replace(b"first", b"other"))
+        os.chown(kept, 65534, 65534)
+    assert installed.run(text).check().stdout == "first\n"
+    assert kept.is_file()
+    assert kept.stat().st_uid == os.geteuid()
 
 
 def test_nothing_is_kept_of_the_projects_own(installed: Environment) -> None:
