@@ -23,7 +23,8 @@ func TestLockRetries(t *testing.T) {
 			p, release := busy(t, driver)
 			p.edit(t, "import", "import builtins, sys; builtins.out = sys.stdout; print('env.py')\nimport")
 			p.replace(t, 2, "op.add_column", "print('again', file=out)\n    op.create_table('half', sa.Column('i', sa.Integer))\n    op.add_column")
-			run := p.start(t, "upgrade", "head", "--ddl-lock-timeout", "500ms", "--lock-retries", "40")
+			// Each try has time to ask who is in the way, with asyncpg on a connection of its own.
+			run := p.start(t, "upgrade", "head", "--ddl-lock-timeout", "3s", "--lock-retries", "40")
 			run.until(t, "(?s)W"+inTheWay+`\nStepped back: \S+ is at 0001; next try in \d+m?s \(1 of 40\)\n.*W`+inTheWay+`\nStepped back: .* \(2 of 40\)`)
 			release()
 			run.wantError(t, 0, `1 revision in .*; \S+ is at 0002 \(head\)`)
@@ -84,7 +85,7 @@ func TestEachTriesAgain(t *testing.T) {
 	p.replace(t, 2, "op.add_column", fmt.Sprintf("print(file=open(%q, 'a'))\n    op.add_column", tries))
 	other := withDriver(pgtest.Shared(t).NewDatabase(t), drivers[2])
 	list, report := p.list(t, "free "+other, "busy "+p.url), filepath.Join(p.dir, "report")
-	run := p.start(t, "upgrade", "head", "--ddl-lock-timeout", "500ms", "--polite", "60s", "--lock-retries", "40", "--each", list, "--report", report)
+	run := p.start(t, "upgrade", "head", "--ddl-lock-timeout", "2s", "--polite", "60s", "--lock-retries", "40", "--each", list, "--report", report)
 	for text := ""; strings.Count(text, "\n") < 3; { // one of them is the other's
 		select {
 		case <-run.ended:
@@ -119,7 +120,7 @@ config.set_main_option("begun", "yes")
 `)
 	p.replace(t, 2, "op.add_column('busy', sa.Column('note', sa.Text))", "pass")
 	p.revise(t, "op.add_column('busy', sa.Column('note', sa.Text))")
-	p.start(t, "upgrade", "head", "--ddl-lock-timeout", "500ms", "--lock-retries", "1").wantError(t, 6,
+	p.start(t, "upgrade", "head", "--ddl-lock-timeout", "2s", "--lock-retries", "1").wantError(t, 6,
 		`(?s)Stepped back, with 1 revision of the same transaction: \S+ is at 0001; .*`+
 			`Error: 0003 \(\S+:\d+\) failed and was rolled back; \S+ is at 0001\nthe database was busy, at all 2 tries: .*\nw`+inTheWay)
 	p.wantRan(t, 1)
