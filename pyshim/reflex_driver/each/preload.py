@@ -13,7 +13,8 @@ import importlib
 import os
 import sys
 import sysconfig
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from itertools import takewhile
 
 _LIBRARIES = {
     "alembic",
@@ -47,9 +48,12 @@ _LIBRARIES = {
 _PATCHING = {"gevent", "eventlet"}
 
 
-def shared(before: Collection[str]) -> list[str]:
-    """In a database's process: the modules imported since `before` that others can share."""
-    names = [name for name in sys.modules if name not in before]
+def shared(last: str) -> list[str]:
+    """In a database's process: the modules imported after `last` that others can share.
+
+    It looks from the end: a name that is touched is a page of the parent's that is copied.
+    """
+    names = list(takewhile(lambda name: name != last, reversed(sys.modules)))[::-1]
     if any(name.partition(".")[0] in _PATCHING for name in names):
         return []
     return [name for name in names if _is_library(name)]

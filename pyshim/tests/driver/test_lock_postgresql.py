@@ -114,6 +114,18 @@ def test_a_statement_past_sqlalchemy_is_not_taken_back(connection: Connection) -
     assert connection.exec_driver_sql("SELECT to_regclass('t') IS NOT NULL").scalar_one()
 
 
+def test_a_long_statement_is_looked_through_quickly(connection: Connection) -> None:
+    there = place(connection)
+    session = postgresql.open(connection, there)
+    assert session.take(there.key)
+    session.keys.add(there.key)
+    statement = "INSERT INTO t (a, b, c) VALUES (1, 'word and word', 2); " * 800_000
+    began = time.process_time()
+    session.before(statement)
+    assert time.process_time() - began < 1  # second
+    session.close()
+
+
 def test_one_session_holds_every_key(pg_url: URL) -> None:
     engine = create_engine(pg_url, poolclass=NullPool)
     with engine.connect() as ours, engine.connect() as theirs:
