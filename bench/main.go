@@ -146,7 +146,7 @@ type way struct {
 
 // consoleScript is what pip makes of the Python package's script. With "become", a limit of
 // address space has the program become the environment's Python, which it does by itself
-// where there is no libpython: so all run the same Python.
+// where that uses no libpython: so all run the same Python.
 const consoleScript = `#!%s
 import sys
 sys.path.insert(0, %q)
