@@ -54,7 +54,7 @@ test-one: ## in four minutes: the command on the newest interpreter, SQLite and 
 	REFLEX_TEST_PYTHONS=newest $(REPORT) '$(GOTEST) -run "$(ONE)" ./tests'
 
 .PHONY: test-become
-test-become: ## the tests of the command, where it becomes a Python without libpython
+test-become: ## the tests of the command, where it becomes a Python that uses no libpython
 	REFLEX_TEST_FORM=become go test -count=1 -timeout $(TIMEOUT) ./tests
 
 .PHONY: test-console

@@ -1,12 +1,12 @@
 // Command bench compares `reflex db` with the alembic command of the same
 // environment, in one run on one machine:
 //
-//	go run ./bench [-pairs 12] [-most 2000] [-databases 100] [-python python3] [-svg docs/pictures/bench.svg]
+//	go run ./bench [-pairs 12] [-most 2000] [-databases 100] [-python python3] [-svg docs/pictures/bench.svg] [-instructions]
 //
 // The ways to start it take turns, A B C A B C, so that what else the machine does falls
 // on all. Wall and CPU are medians of the ratios within a turn; memory is the peak of the
-// process, as a difference. Then it runs where Python writes no bytecode (first.go); it
-// shows what the migration lock costs on PostgreSQL (lock.go), that `reflex --help` and
+// process, as a difference. Then it runs with each state of the cache (cache.go), and where
+// Python writes no bytecode (first.go); it shows what the migration lock costs on PostgreSQL (lock.go), that `reflex --help` and
 // `reflex version --short` are quick and open no libpython, and how --each compares with a
 // loop in the shell (each.go).
 package main
@@ -45,14 +45,15 @@ func main() {
 	python := flag.String("python", "python3", "the `interpreter` to make the environment with")
 	databases := flag.Int("databases", 100, "`databases` for --each; three times as many that are up to date")
 	svg := flag.String("svg", "", "draw the times into this `file`")
+	instructions := flag.Bool("instructions", false, "count instructions by valgrind too, in a minute and a half")
 	flag.Parse()
-	if err := run(*pairs, *most, *databases, *python, *svg); err != nil {
+	if err := run(*pairs, *most, *databases, *python, *svg, *instructions); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(pairs, most, databases int, python, svg string) error {
+func run(pairs, most, databases int, python, svg string, instructions bool) error {
 	root, err := output("go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return err
@@ -89,8 +90,24 @@ func run(pairs, most, databases int, python, svg string) error {
 		{"become", "reflex db, as Python", []string{"sh", "-c", `ulimit -v 3900000; exec "$0" db "$@"`, b.reflex}},
 		{"console", "reflex-db", []string{console}},
 	}
+	version := exec.Command(b.reflex, "version")
+	version.Env = b.env
+	if said, err := version.Output(); err != nil {
+		return fmt.Errorf("%s: %w", version, err)
+	} else if bytes.Contains(said, []byte("this Python uses none")) {
+		fmt.Println("left out: embedded, because this Python uses no libpython")
+		b.ways = b.ways[1:]
+	}
 	if err := b.compareAll(dir, pairs, most); err != nil {
 		return err
+	}
+	if err := b.cached(dir, max(1, pairs/2)); err != nil {
+		return err
+	}
+	if instructions {
+		if err := b.countInstructions(dir); err != nil {
+			return err
+		}
 	}
 	if err := b.first(dir, max(1, pairs/2)); err != nil {
 		return err
@@ -129,7 +146,7 @@ type way struct {
 
 // consoleScript is what pip makes of the Python package's script. With "become", a limit of
 // address space has the program become the environment's Python, which it does by itself
-// where there is no libpython: so all run the same Python.
+// where that uses no libpython: so all run the same Python.
 const consoleScript = `#!%s
 import sys
 sys.path.insert(0, %q)
@@ -326,15 +343,22 @@ func (b bench) opensLibpython(dir string, args []string) string {
 	return "not opened"
 }
 
-// environment makes the environment once; it is kept in dir.
+// environment makes the environment once; it is kept in dir. Its scripts hold its path: where
+// several clones share one .cache by a link, this is no clone's.
 func environment(dir, python string) (string, error) {
 	version, err := output(python, "-c", "import platform; print(platform.python_version())")
 	if err != nil {
 		return "", err
 	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", err
+	}
 	env := filepath.Join(dir, version)
-	done := filepath.Join(env, "done")
-	if has, err := os.ReadFile(done); err == nil && string(has) == strings.Join(requirements, "\n") {
+	done, want := filepath.Join(env, "done"), strings.Join(append(requirements, env), "\n")
+	if has, err := os.ReadFile(done); err == nil && string(has) == want {
 		return env, nil
 	}
 	if _, err := output(python, "-m", "venv", "--clear", env); err != nil {
@@ -344,7 +368,7 @@ func environment(dir, python string) (string, error) {
 	if _, err := output(filepath.Join(env, "bin", "python"), install...); err != nil {
 		return "", err
 	}
-	return env, os.WriteFile(done, []byte(strings.Join(requirements, "\n")), 0o644)
+	return env, os.WriteFile(done, []byte(want), 0o644)
 }
 
 func output(name string, args ...string) (string, error) {

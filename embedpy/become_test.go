@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The process stays the same one when it becomes a Python without libpython. Nothing of
+// The process stays the same one when it becomes a Python that uses no libpython. Nothing of
 // how that is done is to be seen.
 func TestBecome(t *testing.T) {
 	const source = `

@@ -235,7 +235,7 @@ func static(t *testing.T) *Python {
 	t.Helper()
 	python := found(t, venv.Static(t).Executable)
 	if python.Library != "" {
-		t.Fatalf("%s has a libpython: %s", python.Executable, python.Library)
+		t.Fatalf("%s uses a libpython: %s", python.Executable, python.Library)
 	}
 	return python
 }

@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 // forms are the ways to start the command that tests can be run with.
 const (
 	embedded = ""        // the Go program loads libpython
-	become   = "become"  // the Go program becomes a Python without libpython
+	become   = "become"  // the Go program becomes a Python that uses no libpython
 	console  = "console" // the Python package's script
 )
 

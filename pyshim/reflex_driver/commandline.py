@@ -81,11 +81,15 @@ class Parser(argparse.ArgumentParser):
 
 
 class CommandLine(alembic.config.CommandLine):
-    """One command line, parsed by Alembic and run in this process."""
+    """One command line, parsed by Alembic and run in this process.
+
+    With `words`, its words, only the commands that are among them get our options: to add
+    them to all of Alembic's takes as long as Alembic's whole parser.
+    """
 
     parser: Parser
 
-    def __init__(self, program: str, version: str) -> None:
+    def __init__(self, program: str, version: str, words: Sequence[str] | None = None) -> None:
         super().__init__(prog=program)
         self.program = program
         self.version = version
@@ -99,7 +103,7 @@ class CommandLine(alembic.config.CommandLine):
         declared.add_status(self.subparsers, program, options.seconds)
         branches.add_command(self.subparsers, program)
         declared.add_init(self.subparsers.choices["init"])
-        self._add_options()
+        self._add_options(words)
         for parser in self.subparsers.choices.values():
             parser.before = self.parser  # type: ignore[attr-defined]
         for action in self.parser._actions:
@@ -249,7 +253,7 @@ class CommandLine(alembic.config.CommandLine):
                 cmd=commands["upgrade"].get_default("cmd"), revision="head", sql=False
             )
 
-    def _add_options(self) -> None:
+    def _add_options(self, words: Sequence[str] | None) -> None:
         add = _adder(self.parser, self.parser.add_argument_group("options of reflex"))
         options.add_before_command(add)
         options.add_traceback(add)
@@ -260,6 +264,8 @@ class CommandLine(alembic.config.CommandLine):
         for action in self.subparsers._choices_actions:
             action.help = known.get(action.dest, action.help)
         for name, parser in self.subparsers.choices.items():
+            if words is not None and name not in words:
+                continue
             add = _adder(parser, parser.add_argument_group("options of reflex"))
             options.add_traceback(add)
             options.add_env_file(add)

@@ -64,7 +64,7 @@ def _dispatch(program: str, version: str, argv: tuple[str, ...], signals: Signal
     from . import report
     from .commandline import CommandLine
 
-    command = CommandLine(program, version)
+    command = CommandLine(program, version, argv)
     parsed = command.parse(argv)
     if isinstance(parsed, Outcome):
         return parsed

@@ -110,6 +110,15 @@ def test_times(text: str, seconds: float) -> None:
     assert options.seconds(text) == seconds
 
 
+def test_the_command_has_all_its_options_and_the_others_alembics(command: CommandLine) -> None:
+    for name, parser in command.subparsers.choices.items():
+        alone = CommandLine("reflex db", "1.0", ["-x", "a=b", name]).subparsers.choices
+        assert alone[name].format_help() == parser.format_help()
+        assert alone[name]._defaults.keys() == parser._defaults.keys()
+        others = {n for n, p in alone.items() if "--traceback" in p._option_string_actions}
+        assert others == {name}
+
+
 def test_help(project: Project) -> None:
     whole = project.run().check().stdout
     assert whole.startswith("Run Alembic in the project's own Python")
