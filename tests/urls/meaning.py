@@ -197,11 +197,7 @@ def meaning(text: str) -> Meaning:
             answer = libpq(dialect.driver, arguments)
     except Exception as e:
         return {"error": type(e).__name__}
-    if (
-        not os.environ.get("PGUSER")
-        and answer["user"] == getpass.getuser()
-        and url.username is None
-    ):
+    if not os.environ.get("PGUSER") and answer["user"] == getpass.getuser() and not url.username:
         answer["user"] = "$USER"
         if answer["database"] == getpass.getuser():
             answer["database"] = "$USER"
