@@ -6,9 +6,9 @@
 // The ways to start it take turns, A B C A B C, so that what else the machine does falls
 // on all. Wall and CPU are medians of the ratios within a turn; memory is the peak of the
 // process, as a difference. Then it runs with each state of the cache (cache.go), and where
-// Python writes no bytecode (first.go); it shows what the migration lock costs on PostgreSQL (lock.go), that `reflex --help` and
-// `reflex version --short` are quick and open no libpython, and how --each compares with a
-// loop in the shell (each.go).
+// Python writes no bytecode (first.go); it shows what the migration lock costs on PostgreSQL
+// (lock.go), that `reflex --help` and `reflex version --short` are quick and open no
+// libpython, and how --each compares with a loop in the shell (each.go).
 package main
 
 import (

@@ -99,7 +99,7 @@ func isPrivate(dir string, own bool) bool {
 		if err != nil || !info.IsDir() {
 			return false
 		}
-		if owner, ok := ownerOf(info); !ok || owner != uint32(os.Geteuid()) && owner != 0 {
+		if !isOurs(info) {
 			return false
 		}
 		mode := info.Mode()
@@ -113,6 +113,12 @@ func isPrivate(dir string, own bool) bool {
 			return !writable
 		}
 	}
+}
+
+// isOurs reports whether a file belongs to this user or to root, as all of Windows' do here.
+func isOurs(info fs.FileInfo) bool {
+	owner, ok := ownerOf(info)
+	return runtime.GOOS == "windows" || ok && (owner == uint32(os.Geteuid()) || owner == 0)
 }
 
 func (k cacheKey) file() (string, error) {
@@ -130,10 +136,7 @@ func (k cacheKey) load() *Python {
 		return nil
 	}
 	info, err := os.Stat(file)
-	if err != nil || !info.Mode().IsRegular() { // a FIFO would wait
-		return nil
-	}
-	if owner, ok := ownerOf(info); ok && owner != uint32(os.Geteuid()) && owner != 0 { // who can still write to it
+	if err != nil || !info.Mode().IsRegular() || !isOurs(info) { // a FIFO would wait; another user could still write to it
 		return nil
 	}
 	content, err := os.ReadFile(file)
