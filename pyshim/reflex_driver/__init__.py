@@ -46,6 +46,8 @@ Alembic does all of the migrating. Nothing here knows what a migration is.
 
 from __future__ import annotations
 
+import sys
+
 
 def main(program: str, version: str, libpython: str, *argv: str) -> int:
     """Run one command line and return its exit status.
@@ -60,7 +62,6 @@ def main(program: str, version: str, libpython: str, *argv: str) -> int:
 def call(module: str, function: str, *arguments: object) -> int:
     """Call a function of this package with quick imports, until Alembic is imported."""
     import gc
-    import sys
 
     gc.disable()  # what is imported stays (run.load)
     try:
@@ -80,10 +81,17 @@ def call(module: str, function: str, *arguments: object) -> int:
         gc.enable()
 
 
+if sys.version_info >= (3, 11):
+    # Python keeps its frames in chunks of 16 KB, and lets go of one as soon as it is empty.
+    # A loop at the end of a chunk maps and unmaps one in each turn (python/cpython#142183;
+    # an import of Alembic does so five hundred times). Below a frame that asks for 512 KB,
+    # which nothing touches, there is a chunk that has room for all others.
+    call.__code__ = call.__code__.replace(co_stacksize=1 << 16)
+
+
 def _no_python(error: Exception) -> int:
     """Say that this Python can't run the command, with nothing that may be broken."""
     import os
-    import sys
 
     text = f"Error: {sys.executable} can't run this command: {type(error).__name__}: {error}\n"
     if os.environ.get("PYTHONPATH"):

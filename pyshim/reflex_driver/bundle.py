@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
-_FORM = 1  # of the file
+_FORM = 2  # of the file
+
+_HEAD = 12  # bytes: the length of what tells of the rest, and its checksum
 
 _MOST = 16  # files that are kept, of some 10 MB each
 _MOST_CODES = 1000  # of this package's own modules, beside that (bytecode.py)
@@ -164,7 +166,9 @@ class _Bundle:
     def _read(self) -> None:
         try:
             self._descriptor = bytecode.open_kept(self._file)
-            index = self._block(0)
+            head = os.read(self._descriptor, _HEAD)
+            size, checksum = int.from_bytes(head[:8], "little"), int.from_bytes(head[8:], "little")
+            index = self._block(_HEAD, min(size, os.fstat(self._descriptor).st_size), checksum)
             key, directories, modules, codes, patterns = marshal.loads(index)
             roots = {name.partition(".")[0] for name in modules}
             known = (_is_as_it_was(roots, d, *facts) for d, facts in directories.items())
@@ -174,17 +178,20 @@ class _Bundle:
         if valid:
             self._directories, self._modules = directories, modules
             self._codes, self._patterns = codes, patterns
-            self._start = 12 + len(index)
+            self._start = _HEAD + size
 
-    def _block(self, at: int) -> bytes:
-        """A part of the file, which begins with its length and its checksum."""
+    def _block(self, at: int, size: int, checksum: int) -> bytes:
+        """A part of the file."""
         os.lseek(self._descriptor, at, os.SEEK_SET)
-        head = os.read(self._descriptor, 12)
-        size = int.from_bytes(head[:8], "little")
-        content = os.read(self._descriptor, min(size, os.fstat(self._descriptor).st_size))
-        if zlib.crc32(content) != int.from_bytes(head[8:], "little") or len(head) < 12:
+        content = os.read(self._descriptor, size)
+        if zlib.crc32(content) != checksum:
             raise ValueError("it is damaged")
         return content
+
+    def _content(self, entry: Any) -> bytes:
+        """The code of a module, as marshal has it."""
+        at, size, checksum = entry[4:]
+        return self._block(self._start + at, size, checksum)
 
     def _take_imports(self) -> None:
         """Answer for PathFinder, and for SourceFileLoader, with what they answered before."""
@@ -195,7 +202,7 @@ class _Bundle:
         def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
             entry = modules.get(name)
             if entry is not None:
-                origin, cached, inside, facts, _ = entry
+                origin, cached, inside, facts = entry[:4]
                 try:
                     known = _facts(stat(origin)) == facts
                 except OSError:
@@ -250,7 +257,7 @@ class _Bundle:
     def _code(self, entry: Any) -> CodeType | None:
         """The code of a module, or None if the file is damaged there."""
         try:
-            code: CodeType = marshal.loads(self._block(self._start + entry[4]))
+            code: CodeType = marshal.loads(self._content(entry))
             _fix_co_filename(code, entry[0])
         except _ERRORS:
             return None
@@ -377,24 +384,30 @@ class _Bundle:
             pass  # there is no room, or another process is doing the same
 
     def _write(self) -> None:
-        blocks: list[bytes] = []
-        modules, size = {}, 0
+        contents: list[bytes] = []
+        modules, at = {}, 0
+
+        def add(name: str, facts: tuple[Any, ...], content: bytes) -> None:
+            nonlocal at
+            modules[name] = (*facts, at, len(content), zlib.crc32(content))
+            contents.append(content)
+            at += len(content)
+
         for name, entry in self._modules.items():
-            block = _as_block(self._block(self._start + entry[4]))
-            modules[name] = (*entry[:4], size)
-            blocks.append(block)
-            size += len(block)
+            try:
+                add(name, entry[:4], self._content(entry))
+            except ValueError:  # of a module that this run does not import
+                continue
         for name, (spec, code) in self._found.items():
             origin, inside = str(spec.origin), spec.submodule_search_locations
             info = os.stat(origin)
-            block = _as_block(_bytecode(spec.cached, info) or marshal.dumps(code))
-            modules[name] = (origin, spec.cached, inside and list(inside), _facts(info), size)
-            blocks.append(block)
-            size += len(block)
+            content = _bytecode(spec.cached, info) or marshal.dumps(code)
+            add(name, (origin, spec.cached, inside and list(inside), _facts(info)), content)
         directories = self._with_directories(modules)
-        index = (self._key, directories, modules, self._codes, self._patterns)
-        blocks.insert(0, _as_block(marshal.dumps(index)))
-        SourceFileLoader("", self._file).set_data(self._file, b"".join(blocks), _mode=0o600)
+        index = marshal.dumps((self._key, directories, modules, self._codes, self._patterns))
+        head = len(index).to_bytes(8, "little") + zlib.crc32(index).to_bytes(4, "little")
+        whole = b"".join((head, index, *contents))
+        SourceFileLoader("", self._file).set_data(self._file, whole, _mode=0o600)
 
     def _with_directories(self, modules: dict[str, Any]) -> dict[str, Any]:
         """Each directory where a module would have been found before, with what tells of it."""
@@ -463,10 +476,6 @@ def _bytecode(file: str | None, source: os.stat_result) -> bytes:
     facts = (0, int(source.st_mtime), source.st_size)
     head = MAGIC_NUMBER + b"".join((n & 0xFFFFFFFF).to_bytes(4, "little") for n in facts)
     return content[16:] if content.startswith(head) else b""
-
-
-def _as_block(content: bytes) -> bytes:
-    return len(content).to_bytes(8, "little") + zlib.crc32(content).to_bytes(4, "little") + content
 
 
 def _prune(folder: str, most: int, ending: str = "") -> None:

@@ -9,14 +9,13 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 import pytest
-
-from reflex_driver import bundle
 
 from .running import Done, Project, bare_environment, environment
 
@@ -341,16 +340,17 @@ def forge(kept: Path, name: str, change: Callable[[list[object], list[object]], 
     whole = kept.read_bytes()
     start = 12 + int.from_bytes(whole[:8], "little")
     key, directories, modules, *rest = marshal.loads(whole[12:start])
-    origin, cached, inside, facts, _ = modules[name]
+    origin, cached, inside, facts, *_ = modules[name]
     key, facts = list(key), list(facts)
     change(key, facts)
     source = Path(origin).read_text() + "\nprint('old')\n"
     code = compile(source, origin, "exec", dont_inherit=True)
-    modules[name] = (origin, cached, inside, tuple(facts), len(whole) - start)
+    content = marshal.dumps(code)
+    place = len(whole) - start, len(content), zlib.crc32(content)
+    modules[name] = (origin, cached, inside, tuple(facts), *place)
     index = marshal.dumps((tuple(key), directories, modules, *rest))
-    kept.write_bytes(
-        bundle._as_block(index) + whole[start:] + bundle._as_block(marshal.dumps(code))
-    )
+    head = len(index).to_bytes(8, "little") + zlib.crc32(index).to_bytes(4, "little")
+    kept.write_bytes(head + index + whole[start:] + content)
 
 
 @pytest.mark.parametrize(

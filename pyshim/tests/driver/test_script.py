@@ -1,8 +1,11 @@
 """What a program finds around it: the same as under the script `alembic`."""
 
+import textwrap
 from pathlib import Path
 
-from .running import python
+import pytest
+
+from .running import Project, finish, python
 
 
 def test_a_script_behind_a_link_is_found_where_it_is(tmp_path: Path) -> None:
@@ -23,3 +26,27 @@ def test_a_script_behind_a_link_is_found_where_it_is(tmp_path: Path) -> None:
     done = python(text, tmp_path, str(tmp_path / "current" / "bin")).check()
     theirs, ours = done.stdout.splitlines()
     assert ours == theirs
+
+
+def test_a_loop_of_calls_maps_no_memory_in_each_turn(tmp_path: Path) -> None:
+    """At no depth of calls: Python's chunks of frames end somewhere (python/cpython#142183)."""
+    pytest.importorskip("resource", reason="page faults are counted by the module resource")
+    project = Project(tmp_path / "app")
+    (project.directory / "alembic" / "env.py").write_text(
+        textwrap.dedent("""
+            import resource
+
+            turn = eval(f"lambda: max({', '.join('0' * 99)})")  # needs more than faults does
+
+            def faults(depth):
+                if depth:
+                    return faults(depth - 1)
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+                for _ in range(300):
+                    turn()
+                return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+            print(max(map(faults, range(200))))
+        """)
+    )
+    assert int(finish(project.start("current")).check().stdout) < 300
