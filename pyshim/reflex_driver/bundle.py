@@ -25,6 +25,7 @@ import zlib
 from _frozen_importlib import BuiltinImporter, FrozenImporter, ModuleSpec
 from _frozen_importlib_external import (
     MAGIC_NUMBER,
+    ExtensionFileLoader,
     PathFinder,
     SourceFileLoader,
     cache_from_source,
@@ -134,7 +135,7 @@ class _Bundle:
         self._codes: dict[Any, CodeType] = {}
         self._patterns: dict[Any, Any] = {}
         # What Python has found and compiled.
-        self._found: dict[str, tuple[ModuleSpec, CodeType]] = {}
+        self._found: dict[str, tuple[ModuleSpec, CodeType | None]] = {}
         self._places: set[str] = set()
         self._compiled = 0
         self._warned = self._sees_warnings = self._has_patterns = False
@@ -208,7 +209,8 @@ class _Bundle:
                 except OSError:
                     known = False
                 if known:
-                    kept = ModuleSpec(name, SourceFileLoader(name, origin), origin=origin)
+                    loader = SourceFileLoader if entry[5] else ExtensionFileLoader
+                    kept = ModuleSpec(name, loader(name, origin), origin=origin)
                     if inside is not None:
                         kept.submodule_search_locations = list(inside)
                     kept.has_location = True
@@ -222,6 +224,9 @@ class _Bundle:
                     bundle.end()  # before the first line of the project's
                 elif type(spec.loader) is SourceFileLoader and spec.loader.path == spec.origin:
                     specs[name] = spec
+                    places.update(sys.path if path is None else path)
+                elif type(spec.loader) is ExtensionFileLoader:  # Python itself loads it
+                    found[name] = spec, None
                     places.update(sys.path if path is None else path)
             return spec
 
@@ -401,7 +406,7 @@ class _Bundle:
         for name, (spec, code) in self._found.items():
             origin, inside = str(spec.origin), spec.submodule_search_locations
             info = os.stat(origin)
-            content = _bytecode(spec.cached, info) or marshal.dumps(code)
+            content = b"" if code is None else _bytecode(spec.cached, info) or marshal.dumps(code)
             add(name, (origin, spec.cached, inside and list(inside), _facts(info)), content)
         directories = self._with_directories(modules)
         index = marshal.dumps((self._key, directories, modules, self._codes, self._patterns))

@@ -12,6 +12,7 @@ import textwrap
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
@@ -253,6 +254,27 @@ def test_a_source_that_is_not_what_it_was(installed: Environment) -> None:
         shutil.rmtree(op.with_suffix(""), ignore_errors=True)
     assert installed.heads() == ""
     assert installed.is_used("alembic.op")
+
+
+def test_an_extension_that_is_not_what_it_was(installed: Environment) -> None:
+    found = sorted((installed.packages / "sqlalchemy").rglob(f"*{EXTENSION_SUFFIXES[0]}"))
+    if not found:
+        pytest.skip("this SQLAlchemy has no extension modules")
+    kept, first = installed.keep(), found[0]
+    before, content, gone = written(kept), first.read_bytes(), first.with_suffix(".gone")
+    try:
+        assert installed.heads() == ""
+        assert written(kept) == before
+        first.write_bytes(b"damaged")
+        plain = installed.run("heads", XDG_CACHE_HOME="relative")
+        assert installed.run("heads") == plain
+        first.rename(gone)
+        plain = installed.run("heads", XDG_CACHE_HOME="relative")
+        assert installed.run("heads") == plain
+        assert written(kept) != before
+    finally:
+        gone.unlink(missing_ok=True)
+        first.write_bytes(content)
 
 
 def test_a_package_that_is_found_before(installed: Environment, tmp_path: Path) -> None:
