@@ -7,6 +7,7 @@ import (
 	"embed"
 	"io/fs"
 	"strings"
+	"unsafe"
 )
 
 //go:embed alembic.ini.tmpl
@@ -30,7 +31,8 @@ func Driver() map[string]string {
 		if !inPackage {
 			name = "reflex_driver/" + path
 		}
-		driver[name] = string(content)
+		// No second copy: Python's process keeps each.
+		driver[name] = unsafe.String(unsafe.SliceData(content), len(content))
 		return err
 	}) // what is embedded can be read
 	return driver

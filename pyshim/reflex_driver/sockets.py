@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 
 # The real functions, which gevent can't replace later. The thread is none of threading's, so
 # the project does not see it.
@@ -39,7 +40,7 @@ def open_sockets() -> set[tuple[int, int]]:
 
 
 def opened_from_now_on() -> Callable[[], set[tuple[int, int]]]:
-    """What `limited` needs for sockets that a driver is about to open."""
+    """What a `Limit` needs for sockets that a driver is about to open."""
     before = open_sockets()
     return lambda: open_sockets() - before
 
@@ -70,29 +71,54 @@ def make_harmless(descriptors: set[int]) -> None:
     os.close(null)
 
 
+class Limit:
+    """A limit, in seconds, to each of a driver's waits for one of `sockets`: `with limit:`.
+
+    TimeoutError is raised for a wait that has had no answer in time. `sockets` is called in
+    another thread, when the time is over. One thread is for all waits, and none of them wakes
+    it: it looks at least once in `seconds`, and so before the time of a wait is over, and again
+    at that time.
+    """
+
+    def __init__(self, seconds: float, sockets: Callable[[], set[tuple[int, int]]]) -> None:
+        self._seconds = seconds
+        self._sockets = sockets
+        self.since: float | None = None  # the wait that is under way
+        self._expired = False  # its time is over
+        self._ended = allocate_lock()  # held until then
+        self._ended.acquire()
+        with contextlib.suppress(RuntimeError):  # no thread can be started: there is no limit
+            start_new_thread(self._watch, ())
+
+    def __enter__(self) -> None:
+        self._expired, self.since = False, time.monotonic()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self.since = None
+        if self._expired and isinstance(error, Exception):
+            raise TimeoutError(f"no answer within {self._seconds:g} seconds") from error
+
+    def _watch(self) -> None:
+        pause = self._seconds
+        while not self._ended.acquire(timeout=pause):
+            since = self.since
+            pause = self._seconds if since is None else since + self._seconds - time.monotonic()
+            if pause <= 0:
+                self._expired, pause = True, AGAIN
+                shut_down(self._sockets())
+
+    def end(self) -> None:
+        """Let the thread end. It may be called again."""
+        if self._ended.locked():
+            self._ended.release()
+
+
 @contextlib.contextmanager
 def limited(seconds: float, sockets: Callable[[], set[tuple[int, int]]]) -> Iterator[None]:
-    """Raise TimeoutError if a driver that waits for one of `sockets` has no answer in time.
-
-    `sockets` is called in another thread, when the time is over.
-    """
-    over, expired = allocate_lock(), False
-    over.acquire()
-
-    def watch() -> None:
-        nonlocal expired
-        pause = seconds
-        while not over.acquire(timeout=pause):
-            expired, pause = True, AGAIN
-            shut_down(sockets())
-
-    with contextlib.suppress(RuntimeError):  # no thread can be started: then there is no limit
-        start_new_thread(watch, ())
+    """A `Limit` to one wait."""
+    limit = Limit(seconds, sockets)
     try:
-        yield
-    except Exception as exc:
-        if expired:
-            raise TimeoutError(f"no answer within {seconds:g} seconds") from exc
-        raise
+        with limit:
+            yield
     finally:
-        over.release()
+        limit.end()

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from .. import sockets as all_sockets
 from ..progress import pause
-from ..sockets import AGAIN, limited, make_harmless, opened_from_now_on, shut_down
+from ..sockets import Limit, limited, make_harmless, opened_from_now_on, shut_down
 from .errors import LOCK_URL, NoLockError, UnreachableError
 from .loops import in_new_loop, keep_forever, running_loop
 from .protocol import Session
@@ -51,14 +51,9 @@ class OwnConnection:
         self._migration = connection.connection.driver_connection
         self._loop = running_loop()
         self._asking = allocate_lock()  # held by the thread whose question is under way
-        self._asking_since: float | None = None
-        self._expired = False  # that question has had no answer in time
-        self._over = allocate_lock()  # held until the connection is at its end
         self._sockets: set[tuple[int, int]] = set()
         self._use(self.connect())
-        self._over.acquire()
-        with contextlib.suppress(RuntimeError):  # no thread can be started: there is no limit
-            start_new_thread(self._watch, ())
+        self._limit = Limit(LIMIT, lambda: self._sockets)
 
     def connect(self, database: str = "") -> PoolProxiedConnection:
         """A new connection, by the Engine's creator and events, in no pool of the project's.
@@ -127,58 +122,32 @@ class OwnConnection:
 
         Raises TimeoutError if there is no answer within LIMIT.
         """
-        with self._asking:
-            self._expired, self._asking_since = False, time.monotonic()
-            try:
-                return ask(self._fairy, sql)
-            except Exception as exc:
-                if self._expired:
-                    raise TimeoutError(f"no answer within {LIMIT:g} seconds") from exc
-                raise
-            finally:
-                self._asking_since = None
-
-    def _watch(self) -> None:
-        """Do what `limited` does, in one thread for all questions.
-
-        No question wakes it. It looks at least once in LIMIT, and so before the time of a
-        question is over, and looks again at that time.
-        """
-        pause = LIMIT
-        while not self._over.acquire(timeout=pause):
-            since = self._asking_since
-            pause = LIMIT if since is None else since + LIMIT - time.monotonic()
-            if pause <= 0:
-                self._expired, pause = True, AGAIN
-                shut_down(self._sockets)
-
-    def _stop_watching(self) -> None:
-        if self._over.locked():
-            self._over.release()
+        with self._asking, self._limit:
+            return ask(self._fairy, sql)
 
     def interrupt(self) -> None:
-        since = self._asking_since
+        since = self._limit.since
         if since is not None and time.monotonic() - since >= _PATIENCE:
             shut_down(self._sockets)
 
     def close(self) -> None:
         if self._is_async:
             # Its event loop has ended. The server hears of the end of the process.
-            self._stop_watching()
+            self._limit.end()
             keep_forever(self._fairy)
             return
         self.discard()
 
     def end(self) -> bool:
         """See protocol.Session. The server drops what the connection holds."""
-        self._stop_watching()
+        self._limit.end()
         keep_forever(self._fairy)
         shut_down(self._sockets)
         return bool(self._sockets)
 
     def discard(self) -> None:
         """Close the connection, in its event loop if it has one."""
-        self._stop_watching()
+        self._limit.end()
         with contextlib.suppress(Exception):  # lost, and reported before the last commit
             close(self._fairy)
 
