@@ -9,7 +9,7 @@ There are three ways to start it, and all call `main`:
 The way through it:
 
     bytecode        keeps compiled modules where Python keeps none (libraries)
-    bundle          keeps in one file what the import of Alembic finds and compiles
+    kept, bundle    keep in one file what the import of Alembic finds and compiles
     run             the arguments in, an exit status out
     script          sys.argv, __main__ and PATH, as under the script `alembic`
     envfile         variables from a file that --env-file or REFLEX_ENV_FILE names
@@ -69,9 +69,9 @@ def call(module: str, function: str, *arguments: object) -> int:
             from . import bytecode
 
             bytecode.keep()  # before anything else is imported
-            from . import bundle
+            from . import kept
 
-            bundle.begin()
+            kept.begin()
             __import__(f"{__name__}.{module}")
         except Exception as error:  # noqa: BLE001 - a module of Python's own that is not Python's
             return _no_python(error)

@@ -40,12 +40,7 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
-_FORM = 2  # of the file
-
 _HEAD = 12  # bytes: the length of what tells of the rest, and its checksum
-
-_MOST = 16  # files that are kept, of some 10 MB each
-_MOST_CODES = 1000  # of this package's own modules, beside that (bytecode.py)
 
 # What compiles text, with the functions of builtins that it does it by.
 _COMPILING = {
@@ -68,30 +63,18 @@ _ERRORS = (OSError, ValueError, EOFError, TypeError, LookupError, AttributeError
 """What damage leads to."""
 
 
-_running: list[_Bundle] = []  # at most one
-
-
-def begin() -> None:
-    """Begin, unless it has begun, before the modules are imported that Alembic needs too."""
-    directory = bytecode.directory() if not _running and _is_pythons_own() else ""
-    if directory:
-        _running.append(_Bundle(directory))
-        _running[0].begin()
-
-
-def end(*, whole: bool = False) -> None:
-    """End it, if it has begun. With `whole`, all was imported: what is new is written."""
-    while _running:
-        bundle = _running.pop()
-        bundle.end()
-        if whole:
-            bundle.write()
-        bundle.close()
+def begin(file: str, key: tuple[Any, ...]) -> Bundle | None:
+    """Begin with what `file` has, if that is of `key`. None: imports are somebody else's too."""
+    if not _is_pythons_own():
+        return None
+    bundle = Bundle(file, key)
+    bundle.begin()
+    return bundle
 
 
 def _is_pythons_own() -> bool:
     """Whether imports are Python's own affair, and nobody watches them."""
-    if sys.implementation.cache_tag is None or sys.pycache_prefix is not None or sys.flags.verbose:
+    if sys.pycache_prefix is not None or sys.flags.verbose:
         return False
     if sys.gettrace() or sys.getprofile() or "coverage" in sys.modules or _thread._count():
         return False
@@ -118,16 +101,13 @@ def _is_pythons_own() -> bool:
     return libraries.are_pythons(*methods)
 
 
-class _Bundle:
+class Bundle:
     """What is kept, what is used of it, and what is new."""
 
-    def __init__(self, directory: str) -> None:
-        own = os.path.join(os.path.dirname(__file__), "")  # beside a checkout's other files
-        self._libraries = (*libraries.roots(), own)
-        python = (sys.version, MAGIC_NUMBER, tuple(sys.flags), sys.warnoptions, sys.executable)
-        self._key = (_FORM, *python, list(sys.path), self._libraries)
-        name = f"{sys.implementation.cache_tag}-{zlib.crc32(marshal.dumps(self._key, 2)):08x}"
-        self._file = os.path.join(directory, "imports", f"{name}-{_FORM}")
+    def __init__(self, file: str, key: tuple[Any, ...]) -> None:
+        self._file = file
+        self._key = key
+        self._libraries = key[-1]
         self._descriptor = -1
         self._start = 0  # of the modules' code in the file
         self._directories: dict[str, Any] = {}
@@ -154,8 +134,11 @@ class _Bundle:
         while self._undo:
             self._undo.pop()()
 
-    def close(self) -> None:
-        """Close the file."""
+    def finish(self, *, whole: bool) -> None:
+        """End, and if all was imported, write what is new."""
+        self.end()
+        if whole:
+            self._write_what_is_new()
         if self._descriptor >= 0:
             os.close(self._descriptor)
 
@@ -370,20 +353,13 @@ class _Bundle:
         self._replace(compiler, "compile", compile_)
         self._has_patterns = True
 
-    def write(self) -> None:
+    def _write_what_is_new(self) -> None:
         """Write what is kept and what is new, if there is enough of it."""
         kept = len(self._codes) + len(self._patterns)
         if not self._found and self._compiled * 10 <= kept:
             return
-        folder = os.path.dirname(self._file)
         try:
-            os.makedirs(folder, 0o700, exist_ok=True)
-            if not os.path.exists(self._file):
-                # A container's only run would write 10 MB for nobody: the second run does.
-                os.close(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-                _prune(folder, _MOST)
-                _prune(os.path.dirname(folder), _MOST_CODES, ".pyc")
-            elif os.access(folder, os.W_OK):
+            if os.access(os.path.dirname(self._file), os.W_OK):
                 self._write()
         except _ERRORS:
             pass  # there is no room, or another process is doing the same
@@ -481,11 +457,3 @@ def _bytecode(file: str | None, source: os.stat_result) -> bytes:
     facts = (0, int(source.st_mtime), source.st_size)
     head = MAGIC_NUMBER + b"".join((n & 0xFFFFFFFF).to_bytes(4, "little") for n in facts)
     return content[16:] if content.startswith(head) else b""
-
-
-def _prune(folder: str, most: int, ending: str = "") -> None:
-    """Remove the oldest files: of environments that are gone, and of other versions of this."""
-    names = [name for name in os.listdir(folder) if name.endswith(ending)]
-    files = [os.path.join(folder, name) for name in names]
-    for file in sorted(files, key=os.path.getmtime)[:-most]:
-        os.unlink(file)

@@ -30,7 +30,6 @@ from . import (
     log,
     options,
     overview,
-    report,
     secrets,
     suggestions,
     unnamed,
@@ -278,8 +277,8 @@ class CommandLine(alembic.config.CommandLine):
                 declared.add_history(add)
             if name == "heads":
                 branches.add_options(parser, add, self.program)
-            if parser.get_default("cmd")[0].__name__ in report.COMMANDS:
-                report.add_option(add)
+            if parser.get_default("cmd")[0].__name__ in options.REPORTED:
+                options.add_json(add)
             parser.set_defaults(offline=name in options.OFFLINE)
             if name not in options.OFFLINE:
                 options.add_connecting(add)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import bundle, data, exits, overview
+from . import data, exits, kept, overview
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -74,7 +74,7 @@ def complete(program: str, descriptor: str, word: str, *argv: str) -> int:
     with contextlib.suppress(BaseException):  # a revision's sys.exit() too
         from .commandline import CommandLine
 
-        bundle.end()
+        kept.end()
         gc.freeze()
         answer = _Completer(CommandLine(program, ""), argv, word).answer()
     _write(known if answer is None else answer, descriptor)  # None: no Alembic can be asked

@@ -18,7 +18,6 @@ from .hooks import autocommits, listen, observing
 from .interrupts import Interrupts
 from .progress import Progress
 from .usage import UsageError
-from .waiting import Wait
 
 if TYPE_CHECKING:
     import argparse
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from .lock import Lock
     from .polite import Polite
     from .signals import Signals
+    from .waiting import Wait
 
 
 class Guard:
@@ -42,7 +42,11 @@ class Guard:
         self._observing = contextlib.ExitStack()
         self._interrupts = Interrupts(signals, self._end_question)
         quiet = getattr(options, "quiet", False)
-        self._wait = Wait(getattr(options, "wait", None), Progress(quiet=quiet))
+        self._wait: Wait | None = None
+        if getattr(options, "wait", None):
+            from .waiting import Wait
+
+            self._wait = Wait(options.wait, Progress(quiet=quiet))
         self._lock: Lock | None = None
         if getattr(options, "changes_database", False) and not options.no_lock:
             from .lock import Lock  # for what changes a database only
@@ -66,10 +70,11 @@ class Guard:
         self.rolls_back = True
 
     def __enter__(self) -> None:
-        if self._wait.seconds and getattr(self._options, "sql", False):
+        if self._wait is not None and getattr(self._options, "sql", False):
             raise UsageError("--wait is for a server, and --sql connects to none")
         self._observing.enter_context(observing(self))
-        self._wait.start()
+        if self._wait is not None:
+            self._wait.start()
         self._interrupts.start()
         if self._lock is not None:
             # What is registered first is called last, after the threads have ended.
@@ -82,7 +87,8 @@ class Guard:
         _exc: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._wait.stop()
+        if self._wait is not None:
+            self._wait.stop()
         self._observing.close()
         if self not in _active:  # a forked child
             return
@@ -152,7 +158,8 @@ class Guard:
         connection = context.connection
         if context.as_sql or connection is None:
             return
-        self._wait.stop()  # --wait is for the first connection of env.py
+        if self._wait is not None:
+            self._wait.stop()  # --wait is for the first connection of env.py
         if not getattr(self._options, "changes_database", False):
             return
         self.rolls_back = self.rolls_back and context.impl.transactional_ddl

@@ -151,8 +151,21 @@ EACH_COMMANDS = {
 # Of these, the answer is what is asked for.
 ANSWERING = {"current", "check", "status"}
 
+# Of these, report.py prints what became of them.
+REPORTED = {"upgrade", "downgrade", "stamp", "check", "current"}
+
 EACH = ("each", "jobs", "first", "keep_going", "failed", "report", "shard")
 """The names of their values."""
+
+
+def add_json(add: Add) -> None:
+    """`--json` of report.py."""
+    add(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="Print one JSON document in the place of the answer.",
+    )
 
 
 def add_connecting(add: Add) -> None:

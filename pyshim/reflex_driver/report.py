@@ -18,23 +18,10 @@ from .course import Course
 from .exits import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from .commandline import CommandLine
     from .signals import Signals
-
-# Whose `--json` is this module's, by the function that Alembic runs.
-COMMANDS = {"upgrade", "downgrade", "stamp", "check", "current"}
-
-
-def add_option(add: Callable[..., None]) -> None:
-    """`--json`, by a function that adds an option unless Alembic has it."""
-    add(
-        "--json",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="Print one JSON document in the place of the answer.",
-    )
 
 
 def word(outcome: Outcome, found: dict[str, Any], *, reads: bool) -> str:

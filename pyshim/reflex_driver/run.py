@@ -6,7 +6,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING
 
-from . import bundle, envfile, exits, failure, script, secrets
+from . import envfile, exits, failure, kept, script, secrets
 from .exits import Outcome
 from .signals import Signals
 
@@ -61,7 +61,7 @@ def _dispatch(program: str, version: str, argv: tuple[str, ...], signals: Signal
     problem = load()
     if problem is not None:
         return problem
-    from . import report
+    from . import options
     from .commandline import CommandLine
 
     command = CommandLine(program, version, argv)
@@ -75,7 +75,9 @@ def _dispatch(program: str, version: str, argv: tuple[str, ...], signals: Signal
         from . import each
 
         return each.run(command, parsed, argv, signals)
-    if getattr(parsed, "json", False) and parsed.cmd[0].__name__ in report.COMMANDS:
+    if getattr(parsed, "json", False) and parsed.cmd[0].__name__ in options.REPORTED:
+        from . import report
+
         return report.run(command, parsed, signals)
     return command.run(parsed, signals)
 
@@ -91,9 +93,9 @@ def load() -> Outcome | None:
             return problem
         from . import commandline  # noqa: F401
 
-        bundle.end(whole=True)
+        kept.end(whole=True)
     finally:
-        bundle.end()
+        kept.end()
     gc.freeze()
     gc.enable()
     return None

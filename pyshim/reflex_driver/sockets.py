@@ -75,15 +75,16 @@ class Limit:
     """A limit, in seconds, to each of a driver's waits for one of `sockets`: `with limit:`.
 
     TimeoutError is raised for a wait that has had no answer in time. `sockets` is called in
-    another thread, when the time is over. One thread is for all waits, and none of them wakes
-    it: it looks at least once in `seconds`, and so before the time of a wait is over, and again
-    at that time.
+    another thread, when the time is over. There is one wait at a time. One thread is for all,
+    and none of them wakes it: it looks at least once in `seconds`, and so before the time of a
+    wait is over, and again at that time.
     """
 
     def __init__(self, seconds: float, sockets: Callable[[], set[tuple[int, int]]]) -> None:
         self._seconds = seconds
         self._sockets = sockets
-        self.since: float | None = None  # the wait that is under way
+        self._waiting = allocate_lock()  # held by the thread whose wait is under way
+        self.since: float | None = None  # when that began
         self._expired = False  # its time is over
         self._ended = allocate_lock()  # held until then
         self._ended.acquire()
@@ -91,11 +92,13 @@ class Limit:
             start_new_thread(self._watch, ())
 
     def __enter__(self) -> None:
+        self._waiting.acquire()
         self._expired, self.since = False, time.monotonic()
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self.since = None
-        if self._expired and isinstance(error, Exception):
+        self.since, expired = None, self._expired
+        self._waiting.release()
+        if expired and isinstance(error, Exception):
             raise TimeoutError(f"no answer within {self._seconds:g} seconds") from error
 
     def _watch(self) -> None:

@@ -32,10 +32,10 @@ _LEAST = 10.0
 
 
 class Wait:
-    """Waits up to `seconds`. None means that it does not wait."""
+    """Waits up to `seconds`."""
 
-    def __init__(self, seconds: float | None, progress: Progress) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, progress: Progress) -> None:
+        self._seconds = seconds
         self._progress = progress
         self._waits = False
         self._connect: Any = Engine.raw_connection
@@ -43,8 +43,6 @@ class Wait:
 
     def start(self) -> None:
         """Try again, from now on, when a connection fails."""
-        if not self.seconds:
-            return
         wait, self._waits = self, True
 
         def raw_connection(self: Engine) -> PoolProxiedConnection:
@@ -62,7 +60,7 @@ class Wait:
     def _connect_to(self, engine: Engine) -> PoolProxiedConnection:
         if not self._waits:
             return self._attempt(engine)
-        deadline, rest, first = None, self.seconds or 0.0, time.monotonic()
+        deadline, rest, first = None, self._seconds, time.monotonic()
         with self._progress:
             while True:
                 sockets, begun = opened_from_now_on(), time.monotonic()
@@ -79,10 +77,10 @@ class Wait:
                     now = time.monotonic()
                     if deadline is None:  # from the first refusal, or while there is no answer
                         start = begun if isinstance(exc, TimeoutError) else now
-                        deadline = start + (self.seconds or 0)
+                        deadline = start + self._seconds
                     rest = deadline - now
                     if rest <= 0:
-                        say(f"Waited {duration(self.seconds or 0)} (--wait).")
+                        say(f"Waited {duration(self._seconds)} (--wait).")
                         raise
                     reason = str(exc).partition("\n")[0]
                     self._progress.show(

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from signal import Signals as SignalNumber
 from typing import TYPE_CHECKING, Any
 
-from .. import configuration, exits, options, report
+from .. import configuration, exits, options
 from ..exits import Outcome
 from ..pyproject import ProjectError
 from ..signals import VERBS, meaning
@@ -144,7 +144,7 @@ class _Each:
             answers=self._reads,
             verbose=bool(getattr(parsed, "verbose", False)),
             json=bool(getattr(parsed, "json", False)),
-            records=parsed.cmd[0].__name__ in report.COMMANDS,
+            records=parsed.cmd[0].__name__ in options.REPORTED,
         )
         self._plan = Plan(
             len(found), getattr(parsed, "first", 0), getattr(parsed, "keep_going", False)

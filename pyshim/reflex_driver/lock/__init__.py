@@ -23,13 +23,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from ..progress import duration, say
-from . import mysql, postgresql, sqlite
 from .errors import (
     HeldError,
     LockError,
@@ -50,12 +50,8 @@ if TYPE_CHECKING:
     from ..progress import Progress
     from .protocol import Holder, Kind, Place, Session
 
-_KINDS: dict[str, Kind] = {
-    "postgresql": postgresql,
-    "mysql": mysql,
-    "mariadb": mysql,
-    "sqlite": sqlite,
-}
+# The module of each dialect, which is imported when a run meets one.
+_KINDS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # between two questions, in seconds
 
@@ -288,7 +284,8 @@ def _reported_for(session: Session, connection: Connection) -> Iterator[None]:
 
 
 def _kind(connection: Connection) -> Kind:
-    try:
-        return _KINDS[connection.dialect.name]
-    except KeyError:
-        raise NoLockError(f"there is none for {connection.dialect.name}") from None
+    module = _KINDS.get(connection.dialect.name)
+    if module is None:
+        raise NoLockError(f"there is none for {connection.dialect.name}")
+    kind: Any = import_module(f".{module}", __package__)
+    return kind  # type: ignore[no-any-return]

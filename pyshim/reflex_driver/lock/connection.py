@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import time
-from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
@@ -50,7 +49,6 @@ class OwnConnection:
         self._engine = _same_driver(url, connection.engine) if url else connection.engine
         self._migration = connection.connection.driver_connection
         self._loop = running_loop()
-        self._asking = allocate_lock()  # held by the thread whose question is under way
         self._sockets: set[tuple[int, int]] = set()
         self._use(self.connect())
         self._limit = Limit(LIMIT, lambda: self._sockets)
@@ -122,7 +120,7 @@ class OwnConnection:
 
         Raises TimeoutError if there is no answer within LIMIT.
         """
-        with self._asking, self._limit:
+        with self._limit:
             return ask(self._fairy, sql)
 
     def interrupt(self) -> None:

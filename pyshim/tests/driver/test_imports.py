@@ -6,6 +6,7 @@ import pytest
 
 from .running import Project, finish
 
+OTHERS = {"lock.connection", "lock.mysql", "lock.postgresql", "report", "waiting"}
 STATUS = {"database_status", "graph", "initialize", "screen", "status"}
 
 
@@ -14,7 +15,7 @@ STATUS = {"database_status", "graph", "initialize", "screen", "status"}
     [
         (["heads"], set(), STATUS | {"lock", "each"}),
         (["current"], set(), STATUS | {"lock", "each"}),
-        (["upgrade", "head"], {"lock"}, STATUS | {"each"}),
+        (["upgrade", "head"], {"lock", "lock.sqlite"}, STATUS | OTHERS | {"each"}),
         (["status"], {"database_status", "status"}, {"graph", "initialize", "each"}),
         (["history", "--dot"], {"graph"}, {"initialize", "each"}),
     ],

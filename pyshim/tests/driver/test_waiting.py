@@ -5,6 +5,7 @@ import random
 import socket
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
@@ -14,6 +15,8 @@ from reflex_driver import refusal, waiting
 from reflex_driver.progress import Progress, duration, say
 from reflex_driver.waiting import Wait
 
+from .running import Project
+
 
 @pytest.fixture
 def free_port() -> int:
@@ -22,7 +25,7 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def connect(url: str | URL, seconds: float | None, **options: object) -> float:
+def connect(url: str | URL, seconds: float, **options: object) -> float:
     """Fail to connect; return how long it took."""
     connects = Engine.raw_connection
     wait = Wait(seconds, Progress())
@@ -46,12 +49,12 @@ def test_a_server_that_is_not_there_is_waited_for(
     assert lines[-1] == "Waited 700ms (--wait)."
 
 
-@pytest.mark.parametrize("seconds", [None, 0.0])
-def test_not_at_all_is_not_at_all(
-    free_port: int, seconds: float | None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    connect(f"postgresql+psycopg://a@127.0.0.1:{free_port}/x", seconds)
-    assert capsys.readouterr().err == ""
+@pytest.mark.parametrize("wait", [[], ["--wait", "0"]])
+def test_not_at_all_is_not_at_all(free_port: int, tmp_path: Path, wait: list[str]) -> None:
+    project = Project(tmp_path / "app")
+    url = f"postgresql+psycopg://a@127.0.0.1:{free_port}/x"
+    done = project.run("current", *wait, REFLEX_DB_URL=url).check(4)
+    assert "Wait" not in done.stderr
 
 
 def test_what_time_does_not_mend_is_not_waited_for(
