@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
@@ -49,9 +48,6 @@ if TYPE_CHECKING:
 
     from ..progress import Progress
     from .protocol import Holder, Kind, Place, Session
-
-# The module of each dialect, which is imported when a run meets one.
-_KINDS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # between two questions, in seconds
 
@@ -284,8 +280,15 @@ def _reported_for(session: Session, connection: Connection) -> Iterator[None]:
 
 
 def _kind(connection: Connection) -> Kind:
-    module = _KINDS.get(connection.dialect.name)
-    if module is None:
-        raise NoLockError(f"there is none for {connection.dialect.name}")
-    kind: Any = import_module(f".{module}", __package__)
-    return kind  # type: ignore[no-any-return]
+    """The module for a database, which is imported when a run meets it."""
+    kind: Kind
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        from . import postgresql as kind
+    elif dialect in ("mysql", "mariadb"):
+        from . import mysql as kind
+    elif dialect == "sqlite":
+        from . import sqlite as kind
+    else:
+        raise NoLockError(f"there is none for {dialect}")
+    return kind
