@@ -188,7 +188,7 @@ class Bundle:
             if entry is not None:
                 origin, cached, inside, facts = entry[:4]
                 try:
-                    known = _facts(stat(origin)) == facts
+                    known = bytecode.facts(stat(origin)) == facts
                 except OSError:
                     known = False
                 if known:
@@ -383,7 +383,7 @@ class Bundle:
             origin, inside = str(spec.origin), spec.submodule_search_locations
             info = os.stat(origin)
             content = b"" if code is None else _bytecode(spec.cached, info) or marshal.dumps(code)
-            add(name, (origin, spec.cached, inside and list(inside), _facts(info)), content)
+            add(name, (origin, spec.cached, inside and list(inside), bytecode.facts(info)), content)
         directories = self._with_directories(modules)
         index = marshal.dumps((self._key, directories, modules, self._codes, self._patterns))
         head = len(index).to_bytes(8, "little") + zlib.crc32(index).to_bytes(4, "little")
@@ -407,14 +407,9 @@ class Bundle:
         return found
 
 
-def _facts(info: os.stat_result) -> tuple[int, int, int, int]:
-    """What changes when a file does, or a directory."""
-    return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino
-
-
 def _state(place: str) -> tuple[int, int, int, int] | None:
     try:
-        return _facts(os.stat(place))
+        return bytecode.facts(os.stat(place))
     except OSError:
         return None
 

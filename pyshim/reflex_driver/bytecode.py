@@ -112,6 +112,11 @@ def _code_in_memory(cache: str, loader: Any, name: str) -> CodeType | None:
     return code
 
 
+def facts(info: os.stat_result) -> tuple[int, int, int, int]:
+    """What changes when a file does, or a directory."""
+    return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino
+
+
 def header_of(*facts: int) -> bytes:
     """What tells whether code is of this Python and of this source."""
     return MAGIC_NUMBER + b"".join((n % 2**64).to_bytes(8, "little") for n in facts)

@@ -33,10 +33,11 @@ def begin() -> None:
         return
     python = (sys.version, MAGIC_NUMBER, tuple(sys.flags), sys.warnoptions, sys.executable)
     own = os.path.join(os.path.dirname(__file__), "")  # beside a checkout's other files
-    key = (_FORM, *python, list(sys.path), (*libraries.roots(), own))
     try:
+        machine = bytecode.facts(os.stat(sys.executable))  # an image is unpacked on many
+        key = (_FORM, *python, machine, list(sys.path), (*libraries.roots(), own))
         checksum = zlib.crc32(marshal.dumps(key, 2))
-    except ValueError:  # somebody has put into sys.path what is no text
+    except (OSError, ValueError):  # somebody has put into sys.path what is no text
         return
     name = f"{sys.implementation.cache_tag}-{checksum:08x}-{_FORM}"
     file = os.path.join(directory, "imports", name)

@@ -6,7 +6,7 @@ import os
 import sys
 from _frozen_importlib_external import SourceFileLoader, cache_from_source
 
-from .bytecode import header_of, read, write
+from .bytecode import facts, header_of, read, write
 
 _LIBRARIES = ("Lib",) if sys.platform == "win32" else ("lib", "lib64")
 
@@ -66,7 +66,7 @@ def keep(cache: str) -> None:
         file = os.path.join(folder, _flat(beside))
         # More than Python itself asks for (PEP 552): a package may be replaced by one of
         # equal size whose times are clamped.
-        header = header_of(info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino)
+        header = header_of(*facts(info))
         code = read(file, header)
         if code is None:
             code = original(self, fullname)

@@ -514,6 +514,24 @@ def test_where_imports_are_watched(installed: Environment, tmp_path: Path) -> No
     assert not any(file.stat().st_size for file in installed.kept())
 
 
+def test_an_image_on_another_machine(installed: Environment) -> None:
+    """What its build has left is none of this machine's: a run there is the first."""
+    (built,) = installed.kept() or [installed.keep()]
+    python = installed.directory / "bin" / "python"
+    there, program = os.readlink(python), os.path.realpath(python)
+    python.unlink()
+    shutil.copy2(program, python)
+    try:
+        if subprocess.run([python, "-c", ""], check=False).returncode:
+            pytest.skip("a copy of this Python does not find its library")
+        installed.heads()
+        new = [file for file in installed.kept() if file != built]
+        assert [file.stat().st_size for file in new] == [0]
+    finally:
+        python.unlink()
+        python.symlink_to(there)
+
+
 def test_the_first_run_takes_no_part(installed: Environment) -> None:
     """It does not even import what would record it."""
     look = "import sys\nprint('reflex_driver.bundle' in sys.modules)\n"
