@@ -44,7 +44,7 @@ func TestServerStops(t *testing.T) {
 				run := p.start(t, "upgrade", "head")
 				run.until(t, "now")
 				server.Stop(how)
-				run.wantError(t, 1, "Error: .*(connection|terminat|server)")
+				run.wantError(t, 1, "(?s)Error: 0003 .*Next: once the server answers, give the same command again; if the connection is lost again, see alembic/versions/0003.py")
 				p.start(t, "upgrade", "head").wantError(t, 4, "can't be reached")
 				if err := server.Resume(); err != nil {
 					t.Fatal(err)

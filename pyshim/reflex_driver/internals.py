@@ -221,9 +221,21 @@ def was_committing(exc: BaseException) -> bool:
     return came_through(exc, *COMMIT)
 
 
+_CONSUMING = "another operation (2) is in progress"
+
+
 def lost_connection(exc: BaseException) -> bool:
-    """Whether SQLAlchemy has taken the connection for lost."""
-    return any(getattr(cause, "connection_invalidated", False) for cause in chain(exc))
+    """Whether the connection was lost, as SQLAlchemy sees it or asyncpg says it.
+
+    The server's last word may come between two of asyncpg's questions. Then the second one
+    finds it in the state in which it reads what is left of an error (ERROR_CONSUME, which is
+    2 in its coreproto.pxd), and SQLAlchemy does not know that text.
+    """
+    return any(
+        getattr(cause, "connection_invalidated", False)
+        or (type(cause).__name__ == "InternalClientError" and _CONSUMING in str(cause))
+        for cause in chain(exc)
+    )
 
 
 def executed(exc: BaseException, pattern: re.Pattern[str]) -> bool:

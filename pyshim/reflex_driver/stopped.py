@@ -25,6 +25,7 @@ class Stop:
 
     def __init__(self, exc: BaseException, course: Course | None) -> None:
         self._course = course
+        self._is_lost = internals.lost_connection(exc)
         self._at_work = course.at_work if course else None
         step = self._at_work.at_work if self._at_work else None
         revision = getattr(step, "revision", None)
@@ -81,7 +82,10 @@ class Stop:
                 f"what {self._revision} had committed by then stays: compare the database with it "
                 "before it is run again"
             )
-        mend = f"mend {exits.shown(self.file)}, and {_again(stretch, named)}"
+        file, again = exits.shown(self.file), _again(stretch, named)
+        if self._is_lost:
+            return f"once the server answers, {again}; if the connection is lost again, see {file}"
+        mend = f"mend {file}, and {again}"
         return f"{mend}; {more}" if more else mend
 
 

@@ -390,3 +390,11 @@ def test_the_steps_to_a_target(project: Project) -> None:
     assert plan("upgrade", "b2", "b2") == []
     assert plan("downgrade", "base", "b2") == [("a1",), ()]
     assert plan("stamp", "b2") == [("b2",)]
+
+
+def test_asyncpgs_way_to_say_that_the_server_has_gone() -> None:
+    asyncpg: Any = pytest.importorskip("asyncpg")
+    for other, is_lost in ((2, True), (12, False)):  # ERROR_CONSUME, BIND_EXECUTE
+        text = f"cannot switch to state 12; another operation ({other}) is in progress"
+        error = asyncpg.exceptions.InternalClientError(text)
+        assert internals.lost_connection(error) is is_lost
