@@ -1,6 +1,5 @@
 """What a program finds around it: the same as under the script `alembic`."""
 
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -32,8 +31,9 @@ def test_a_loop_of_calls_maps_no_memory_in_each_turn(tmp_path: Path) -> None:
     """At no depth of calls: Python's chunks of frames end somewhere (python/cpython#142183)."""
     pytest.importorskip("resource", reason="page faults are counted by the module resource")
     project = Project(tmp_path / "app")
-    (project.directory / "alembic" / "env.py").write_text(
-        textwrap.dedent("""
+    project.write(
+        "alembic/env.py",
+        """
             import resource
 
             turn = eval(f"lambda: max({', '.join('0' * 99)})")  # needs more than faults does
@@ -47,6 +47,6 @@ def test_a_loop_of_calls_maps_no_memory_in_each_turn(tmp_path: Path) -> None:
                 return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
             print(max(map(faults, range(200))))
-        """)
+        """,
     )
     assert int(finish(project.start("current")).check().stdout) < 300
